@@ -1,0 +1,1 @@
+//! bind: see ARCHITECTURE.md.

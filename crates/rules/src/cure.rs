@@ -1,0 +1,190 @@
+//! What helps: an action, the command to type, whom it could hurt, the privilege it needs.
+//!
+//! Cures are hints. Nothing here runs anything.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// An action that fits a cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cure {
+    /// What kind of action it is.
+    pub action: Action,
+    /// What to do and why it helps, one plain sentence.
+    pub says: String,
+    /// The commands to type, in order; empty when there is nothing to type.
+    pub commands: Vec<Command>,
+    /// Whom it could hurt ("nobody" when nobody).
+    pub harms: String,
+    /// The privilege it needs, `None` for none.
+    pub needs: Option<String>,
+    /// The change in the program's source, when that is the cure.
+    pub source: Option<SourceFix>,
+    /// Milliseconds to wait, when waiting is the cure and the kernel says how long; a lower bound.
+    pub wait_ms: Option<u64>,
+}
+
+/// The kind of action, with its stable word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Ask a service manager to stop a unit.
+    StopUnit,
+    /// Ask a container runtime to stop a container.
+    StopContainer,
+    /// Restart a container runtime that left a helper behind.
+    RestartRuntime,
+    /// SIGTERM to a process.
+    StopProcess,
+    /// SIGCONT and SIGTERM to a stopped process.
+    ResumeAndStop,
+    /// End a session that forwards the port.
+    EndSession,
+    /// Wait until a timer of the kernel runs out.
+    Wait,
+    /// Destroy a socket that no process owns, or one connection of a living process.
+    Destroy,
+    /// Close the other end of the connection.
+    ClosePeer,
+    /// Set an option in the program's source.
+    SetOption,
+    /// Bind another address or port.
+    BindElsewhere,
+    /// Change a kernel setting.
+    Sysctl,
+    /// Give the program a capability, or start it with more rights.
+    Privilege,
+    /// Remove a stale socket file.
+    Unlink,
+    /// Change the configuration of the program that stands in its own way.
+    Configure,
+    /// Look with more rights.
+    LookAgain,
+}
+
+impl Action {
+    /// The stable word for it in JSON.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Action::StopUnit => "stop-unit",
+            Action::StopContainer => "stop-container",
+            Action::RestartRuntime => "restart-runtime",
+            Action::StopProcess => "stop-process",
+            Action::ResumeAndStop => "resume-and-stop",
+            Action::EndSession => "end-session",
+            Action::Wait => "wait",
+            Action::Destroy => "destroy",
+            Action::ClosePeer => "close-peer",
+            Action::SetOption => "set-option",
+            Action::BindElsewhere => "bind-elsewhere",
+            Action::Sysctl => "sysctl",
+            Action::Privilege => "privilege",
+            Action::Unlink => "unlink",
+            Action::Configure => "configure",
+            Action::LookAgain => "look-again",
+        }
+    }
+}
+
+/// A command as its arguments; displayed, it is quoted for a POSIX shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command(pub Vec<Vec<u8>>);
+
+impl Command {
+    /// A command from plain words.
+    pub fn new<I, W>(words: I) -> Command
+    where
+        I: IntoIterator<Item = W>,
+        W: Into<Vec<u8>>,
+    {
+        Command(words.into_iter().map(Into::into).collect())
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, word) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(&quote(word))?;
+        }
+        Ok(())
+    }
+}
+
+/// A word quoted for a shell: bare when every byte is harmless, else in `'…'`, and in `$'…'` (bash,
+/// zsh, ksh, and POSIX since 2024) when it holds bytes that no terminal should see.
+pub fn quote(word: &[u8]) -> String {
+    let bare = |b: &u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(b);
+    if !word.is_empty() && word.iter().all(bare) {
+        return word.iter().map(|&b| b as char).collect();
+    }
+    let text = core::str::from_utf8(word);
+    let plain = text.is_ok_and(|t| !t.chars().any(crate::address::deceives));
+    let mut out = String::new();
+    if plain {
+        out.push('\'');
+        for c in text.unwrap_or_default().chars() {
+            if c == '\'' {
+                out.push_str("'\\''");
+            } else {
+                out.push(c);
+            }
+        }
+    } else {
+        out.push_str("$'");
+        for &b in word {
+            match b {
+                b'\\' => out.push_str("\\\\"),
+                b'\'' => out.push_str("\\'"),
+                0x20..=0x7e => out.push(b as char),
+                _ => {
+                    let _ = fmt::Write::write_fmt(&mut out, format_args!("\\{b:03o}"));
+                }
+            }
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// A change in the holder's or the newcomer's source, for which the views have three-line snippets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceFix {
+    /// `SO_REUSEADDR` before bind().
+    Reuseaddr,
+    /// `SO_REUSEPORT` before bind().
+    Reuseport,
+    /// `IPV6_V6ONLY` before bind().
+    V6only,
+    /// `SOCK_CLOEXEC` at socket().
+    Cloexec,
+    /// close() on every accepted connection whose peer has closed.
+    CloseConnections,
+    /// `IP_BIND_ADDRESS_NO_PORT` before the bind() of a client.
+    BindAddressNoPort,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(word: &[u8], expect: &str) {
+        assert_eq!(quote(word), expect);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        check(b"nginx.service", "nginx.service");
+        check(b"", "''");
+        check(b"two words", "'two words'");
+        check(b"it's", "'it'\\''s'");
+        check(b"$(reboot)", "'$(reboot)'");
+        check(b"a\x1b[2Jb'", "$'a\\033[2Jb\\''");
+        check(b"\xff", "$'\\377'");
+        check("\u{202e}x".as_bytes(), "$'\\342\\200\\256x'");
+        check(b"~root", "'~root'");
+    }
+}

@@ -1,0 +1,32 @@
+//! The words of `inuse` as types, and its decisions as pure functions.
+//!
+//! What lives here: addresses, sockets, owners, attempts, snapshots; the kernel's bind rule (`judge`);
+//! the causes, their precedence and their cures; the scenes as data. All input is an argument.
+//!
+//! What deliberately does not: any I/O (the crate is `no_std`), JSON, colours, and every Linux call.
+//! Facts are gathered elsewhere and handed in as a [`Snapshot`]; where one is missing, the verdict
+//! *names* it and the asker may fetch it and ask again.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod address;
+pub mod attempt;
+pub mod cause;
+pub mod cure;
+pub mod diagnosis;
+pub mod owner;
+pub mod snapshot;
+pub mod socket;
+pub mod verdict;
+
+pub use address::{Address, Transport, UnixKind, UnixName};
+pub use attempt::Attempt;
+pub use cause::Cause;
+pub use cure::Cure;
+pub use diagnosis::Diagnosis;
+pub use owner::{Holding, Ownership, Process};
+pub use snapshot::{BlindSpot, Snapshot};
+pub use socket::{Options, Socket, State};
+pub use verdict::{Call, Errno, Fact, Outcome, Rule, Verdict};

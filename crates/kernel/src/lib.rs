@@ -1,1 +1,7 @@
 //! kernel: see ARCHITECTURE.md.
+
+pub mod error;
+pub mod seen;
+
+pub use error::Error;
+pub use seen::Seen;

@@ -71,6 +71,9 @@ pub struct Coverage {
     pub bound_inactive: bool,
     /// Whether unix sockets were asked for.
     pub unix: bool,
+    /// Whether the order of `sockets` is that of the kernel's own chain across address families.
+    /// sock_diag dumps one family at a time, so a live snapshot says false.
+    pub one_chain: bool,
 }
 
 impl Coverage {

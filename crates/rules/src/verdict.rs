@@ -234,15 +234,25 @@ pub enum Fact {
     Uid(usize),
     /// The order in which sockets with SO_REUSEPORT came to this port: no interface shows it.
     ReuseportHistory,
-    /// Sockets that are bound and not listening, on a kernel that cannot list them.
-    BoundInactive(u16),
+    /// Which ports of the ephemeral range a bind() has held: no interface shows it.
+    PortHistory,
+    /// Which of an IPv4 and an IPv6 datagram socket stands first in the kernel's chain: no interface
+    /// shows it.
+    UdpOrder,
+    /// Whether a connected unix socket was bound to its name or accepted from a listener that was,
+    /// by index.
+    UnixAccepted(usize),
 }
 
 impl Fact {
     /// The socket that the fact is about.
     pub const fn socket(&self) -> Option<usize> {
         match self {
-            Fact::V6only(i) | Fact::Reuseaddr(i) | Fact::Reuseport(i) | Fact::Uid(i) => Some(*i),
+            Fact::V6only(i)
+            | Fact::Reuseaddr(i)
+            | Fact::Reuseport(i)
+            | Fact::Uid(i)
+            | Fact::UnixAccepted(i) => Some(*i),
             _ => None,
         }
     }
@@ -266,9 +276,11 @@ impl Fact {
             Fact::ReuseportHistory => {
                 "in which order SO_REUSEPORT sockets came to this port (no interface shows it)".into()
             }
-            Fact::BoundInactive(port) => {
-                format!("sockets bound to {port} that do not listen (this kernel cannot list them)")
+            Fact::PortHistory => "which ephemeral ports a bind() has held (no interface shows it)".into(),
+            Fact::UdpOrder => {
+                "which datagram socket stands first in the kernel's chain (no interface shows it)".into()
             }
+            Fact::UnixAccepted(i) => format!("{}: whether it was bound or accepted", name_socket(*i)),
         }
     }
 }

@@ -1,0 +1,43 @@
+//! What differs between kernels. The rest of the model is Linux 6.12 and later, which is also what
+//! 5.10 to 6.0 do for a bind to an explicit port.
+
+use crate::snapshot::Snapshot;
+
+/// Behaviours of some kernels that the rule must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Quirks {
+    /// Linux 6.3 to 6.7: a mapped concrete address does not see an `AF_INET` 0.0.0.0.
+    pub(super) mapped_misses_v4_any: bool,
+    /// Linux 6.3 to 6.7: a mapped concrete address collides with a V6ONLY `::`.
+    pub(super) mapped_meets_v6only_any: bool,
+    /// Set for kernels on whose behaviour distributions differ.
+    pub(super) note: Option<&'static str>,
+}
+
+impl Quirks {
+    pub(super) fn of(snapshot: &Snapshot) -> Quirks {
+        let Some(kernel) = &snapshot.kernel else { return Quirks::default() };
+        match (kernel.major, kernel.minor) {
+            (6, 1..=2) => Quirks {
+                note: Some(
+                    "Linux 6.1 and 6.2 first let 127.0.0.1 bind over a dual-stack [::] listener; later updates of the same version refuse it, and this verdict assumes such an update.",
+                ),
+                ..Quirks::default()
+            },
+            (6, 3..=7) => Quirks {
+                mapped_misses_v4_any: true,
+                mapped_meets_v6only_any: true,
+                note: Some(
+                    "Linux 6.3 to 6.7 treat IPv4-mapped addresses beside wildcards differently from later kernels; a distribution may have backported the later behaviour.",
+                ),
+            },
+            (6, 8..=11) => Quirks {
+                note: Some(
+                    "Linux 6.8 to 6.11 may look at the first wildcard socket only when there are several; a distribution may have backported the fix.",
+                ),
+                ..Quirks::default()
+            },
+            _ => Quirks::default(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The port's memory of SO_REUSEPORT (`tb->fastreuseport`, `sk_reuseport_match`): the one thing about
+//! a TCP bind that no snapshot shows.
+//!
+//! After every bind() or listen() by a socket with SO_REUSEPORT the kernel's bind bucket remembers its
+//! uid, address and V6ONLY; one without the option makes it forget. A newcomer with the option, of the
+//! remembered uid, whose address the remembered one covers, passes *without a look at anybody else*.
+//! So where the plain rule refuses, the answer is open exactly if somebody visible on the port may be
+//! the one remembered, and could have come to stand beside everybody who is now in the way.
+//!
+//! Not seen: a rememberer of whom no trace is left on the port, neither socket nor connection.
+
+use super::newcomer::Newcomer;
+use super::overlap::{self, Old};
+use super::quirks::Quirks;
+use crate::address::v4_part;
+use crate::socket::{Socket, State};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Whether the bucket may remember somebody who lets the newcomer pass everyone `in_the_way`.
+pub(super) fn may_be_remembered<'a>(
+    mut on_the_port: impl Iterator<Item = &'a Socket>,
+    new: &Newcomer,
+    in_the_way: &[&Socket],
+    quirks: Quirks,
+) -> bool {
+    new.reuseport
+        && on_the_port.any(|witness| {
+            witness.options.reuseport != Some(false)
+                && (witness.mini || witness.uid.is_none_or(|uid| uid == new.uid))
+                && binders(witness)
+                    .iter()
+                    .any(|binder| covers(binder, new) && in_the_way.iter().all(|c| beside(binder, c, quirks)))
+        })
+}
+
+/// The sockets that a visible one proves to have bound this port: itself, or for a connection and what
+/// is left of one, the listener it came from, which may have had the same address or a wildcard.
+fn binders(witness: &Socket) -> Vec<Newcomer> {
+    let Some((_, local, device)) = witness.inet() else { return vec![] };
+    let mut addresses = vec![local.ip()];
+    if !bound_itself(witness) {
+        if local.is_ipv4() || v4_part(local.ip()).is_some() {
+            addresses.push(Ipv4Addr::UNSPECIFIED.into());
+        }
+        if local.is_ipv6() {
+            addresses.push(Ipv6Addr::UNSPECIFIED.into());
+        }
+    }
+    let only = witness.options.v6only;
+    addresses
+        .into_iter()
+        .flat_map(|ip| {
+            [false, true].into_iter().filter(move |&v| only.is_none_or(|o| o == v)).map(move |v| (ip, v))
+        })
+        .map(|(ip, v6only)| Newcomer {
+            ip,
+            v4: v4_part(ip),
+            v6only: v6only && v4_part(ip).is_none(),
+            device,
+            reuseaddr: witness.options.reuseaddr != Some(false),
+            reuseport: true,
+            uid: 0,
+        })
+        .collect()
+}
+
+/// Whether the socket went through bind() or listen() itself.
+fn bound_itself(socket: &Socket) -> bool {
+    matches!(socket.state, State::Listen | State::Bound) || socket.bound_explicitly == Some(true)
+}
+
+/// `sk_reuseport_match` with the binder as the remembered one: equal, or a wildcard that covers; a
+/// wildcard on the newcomer's side does not count.
+fn covers(binder: &Newcomer, new: &Newcomer) -> bool {
+    if let IpAddr::V4(v4) = binder.ip {
+        let new_v4 = new.v4.or(new.ip.is_unspecified().then_some(Ipv4Addr::UNSPECIFIED));
+        return !new.v6only && (v4.is_unspecified() || new_v4 == Some(v4));
+    }
+    match (binder.v4, new.v4) {
+        (Some(ours), Some(theirs)) => ours == theirs || ours.is_unspecified(),
+        (None, _) if binder.ip.is_unspecified() => {
+            new.ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED) || !(binder.v6only && new.v4.is_some())
+        }
+        _ => binder.ip == new.ip,
+    }
+}
+
+/// Whether the binder can have come to a port where that socket stood, or that socket can have come
+/// later without making the bucket forget.
+fn beside(binder: &Newcomer, other: &Socket, quirks: Quirks) -> bool {
+    let Some((_, local, device)) = other.inet() else { return true };
+    if binder.other_device(device) {
+        return true;
+    }
+    let both_reuseaddr =
+        binder.reuseaddr && other.options.reuseaddr != Some(false) && other.state != State::Listen;
+    // A connection comes without bind(); it may be the binder's own, accepted by another user.
+    let descendant = !bound_itself(other) && other.options.reuseport != Some(false);
+    let v6only = other.options.v6only.unwrap_or(true);
+    both_reuseaddr || descendant || !overlap::tcp(binder, &Old { ip: local.ip(), v6only }, quirks)
+}

@@ -21,6 +21,7 @@ pub mod owner;
 pub mod snapshot;
 pub mod socket;
 pub mod verdict;
+pub mod written;
 
 pub use address::{Address, Transport, UnixKind, UnixName};
 pub use attempt::Attempt;

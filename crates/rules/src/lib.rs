@@ -17,6 +17,7 @@ pub mod cause;
 pub mod cure;
 pub mod diagnosis;
 pub mod judge;
+pub mod known;
 pub mod owner;
 pub mod snapshot;
 pub mod socket;

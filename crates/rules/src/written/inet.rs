@@ -179,9 +179,10 @@ fn unbracketed_v6(part: Part<'_>) -> Result<(Place, Part<'_>), Fault> {
         return Err(missing_port(part, end));
     }
     if let Some((host, port)) = part.rsplit_once(":")
-        && v6(host).is_some() {
-            return Ok((bracketed(host)?, port));
-        }
+        && v6(host).is_some()
+    {
+        return Ok((bracketed(host)?, port));
+    }
     Err(part.wrong("this is no IPv6 address with a port", "write [IPV6]:PORT, for instance [::1]:8080"))
 }
 

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub kernel: Option<KernelVersion>,
     /// Inode of the network namespace.
     pub netns: Option<u64>,
+    /// The process that asks about its own bind (the library does; the command asks for others).
+    pub asker: Option<u32>,
     /// How completely each port was asked for.
     pub coverage: Coverage,
     /// The rows that a bind is judged against, in the order in which sock_diag dumps them.

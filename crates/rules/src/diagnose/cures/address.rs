@@ -1,0 +1,204 @@
+//! Cures on the newcomer's side: another address, another option, another privilege, another path.
+
+use super::{Case, as_root, in_source, root};
+use crate::address::{Address, UnixName};
+use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::snapshot::{FileKind, Locality, PathFact};
+use crate::socket::State;
+use crate::verdict::{Errno, Outcome};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+fn cure(action: Action, says: String, commands: Vec<Command>, needs: Option<String>) -> Cure {
+    Cure { action, says, commands, harms: "nobody".into(), needs, source: None, wait_ms: None }
+}
+
+/// The question once more, as root where that shows more.
+pub(super) fn why(case: &Case, as_root_too: bool) -> Command {
+    let address = case.attempt.address.to_string();
+    if as_root_too {
+        as_root(case, &["inuse", "why", &address])
+    } else {
+        Command::new(["inuse", "why", &address])
+    }
+}
+
+/// A port below the unprivileged start.
+pub(super) fn privileged(case: &Case) -> Vec<Cure> {
+    let port = case.attempt.address.port().unwrap_or_default();
+    let start = format!("net.ipv4.ip_unprivileged_port_start={port}");
+    vec![
+        cure(
+            Action::Privilege,
+            "Give the program the one right it lacks (PROGRAM is its file; a script's interpreter would get the right for every script).".into(),
+            vec![as_root(case, &["setcap", "cap_net_bind_service=+ep", "PROGRAM"])],
+            root(case),
+        ),
+        cure(
+            Action::Sysctl,
+            format!("Or open the ports from {port} on to everybody in this network namespace."),
+            vec![as_root(case, &["sysctl", "-w", &start])],
+            root(case),
+        ),
+        cure(
+            Action::BindElsewhere,
+            "Or listen on a port that needs no right, behind a proxy, or let the service manager hand over the socket.".into(),
+            vec![],
+            None,
+        ),
+    ]
+}
+
+/// An address that is on no interface.
+pub(super) fn not_local(case: &Case) -> Vec<Cure> {
+    if let (Address::Unix { name: UnixName::Path(path), .. }, Outcome::Refused(refusal)) =
+        (&case.attempt.address, &case.verdict.outcome)
+    {
+        let directory = path.iter().rposition(|&b| b == b'/').map(|at| path[..at.max(1)].to_vec());
+        return match (refusal.errno, directory) {
+            (Errno::ENOENT, Some(directory)) => vec![cure(
+                Action::Configure,
+                "Make the directory first, owned by the user who binds.".into(),
+                vec![Command(vec![b"mkdir".to_vec(), b"-p".to_vec(), directory])],
+                None,
+            )],
+            _ => vec![],
+        };
+    }
+    let Some((_, local, _)) = case.attempt.address.inet() else { return vec![] };
+    if case.snapshot.locality.values().any(|l| *l == Locality::Tentative) {
+        return vec![cure(
+            Action::Wait,
+            "Wait two seconds and try again, or add the address with `nodad`.".into(),
+            vec![Command::new(["sleep", "2"])],
+            None,
+        )];
+    }
+    let any = if local.is_ipv4() { "0.0.0.0" } else { "[::]" };
+    let sysctl = if local.is_ipv4() { "net.ipv4.ip_nonlocal_bind=1" } else { "net.ipv6.ip_nonlocal_bind=1" };
+    vec![
+        cure(
+            Action::BindElsewhere,
+            format!("Bind an address that this machine has (the list shows them), or {any} for all of them."),
+            vec![Command::new(["ip", "-brief", "address"])],
+            None,
+        ),
+        cure(
+            Action::Sysctl,
+            "Or, if the address comes later (a floating address), allow binds to addresses that are not there yet; the program can ask for the same with IP_FREEBIND.".into(),
+            vec![as_root(case, &["sysctl", "-w", sysctl])],
+            root(case),
+        ),
+    ]
+}
+
+/// No port left for port 0.
+pub(super) fn exhausted(case: &Case) -> Vec<Cure> {
+    let start = case.snapshot.sysctls.unprivileged_port_start.unwrap_or(1024).max(1024);
+    let wide = format!("net.ipv4.ip_local_port_range={start} 65535");
+    vec![
+        cure(
+            Action::Sysctl,
+            "Widen the range from which the kernel chooses.".into(),
+            vec![as_root(case, &["sysctl", "-w", &wide])],
+            root(case),
+        ),
+        in_source(
+            "For sockets that connect after a bind to an address: IP_BIND_ADDRESS_NO_PORT lets connect() choose the port, which many connections can then share.".into(),
+            SourceFix::BindAddressNoPort,
+        ),
+    ]
+}
+
+/// The wildcard is what collides; a specific address would pass, or another port does.
+pub(super) fn specific(case: &Case) -> Cure {
+    let Some((_, local, _)) = case.attempt.address.inet() else {
+        return cure(Action::BindElsewhere, "Bind another address.".into(), vec![], None);
+    };
+    let wildcard = local.ip().is_unspecified();
+    let connection =
+        case.blockers().all(|s| !matches!(s.state, State::Listen | State::Bound | State::Unconn));
+    let says: String = if wildcard && connection && local.is_ipv4() {
+        format!(
+            "Bind a specific address instead: 127.0.0.1:{} (or that of the interface) is free of it.",
+            local.port()
+        )
+    } else if wildcard {
+        "Bind the specific address that you need instead of the wildcard, if that is another one than the holder's.".into()
+    } else {
+        "Have one of the two bind a specific address of its own: a wildcard takes them all.".into()
+    };
+    cure(Action::BindElsewhere, says, vec![], None)
+}
+
+/// IPV6_V6ONLY on the side that speaks IPv6.
+pub(super) fn v6only(case: &Case) -> Option<Cure> {
+    let (_, wanted, _) = case.attempt.address.inet()?;
+    Some(in_source(
+        if wanted.is_ipv6() && crate::address::v4_part(wanted.ip()).is_none() {
+            "Set IPV6_V6ONLY before bind() in your server: then it takes IPv6 alone and leaves IPv4 to the other.".into()
+        } else {
+            "Have the holder set IPV6_V6ONLY before its bind(): then it leaves IPv4 to you. Or let it serve both, and do not bind a second time.".into()
+        },
+        SourceFix::V6only,
+    ))
+}
+
+/// SO_REUSEPORT on both sides, by one user.
+pub(super) fn reuseport(case: &Case) -> Option<Cure> {
+    case.attempt.address.inet()?;
+    let other_user = case.blockers().any(|socket| {
+        socket.options.reuseport == Some(true) && socket.uid.is_some_and(|uid| uid != case.attempt.uid)
+    });
+    if other_user {
+        return Some(cure(
+            Action::Configure,
+            "Run both servers as the same effective user; root is no exception.".into(),
+            vec![],
+            None,
+        ));
+    }
+    Some(in_source(
+        "To share the port between two servers, set SO_REUSEPORT before bind() in both, and run both as the same user.".into(),
+        SourceFix::Reuseport,
+    ))
+}
+
+/// A stale socket file.
+pub(super) fn unlink(case: &Case) -> Vec<Cure> {
+    let Address::Unix { name: UnixName::Path(path), .. } = &case.attempt.address else { return vec![] };
+    vec![
+        cure(
+            Action::Unlink,
+            "Remove the file; no server is behind it.".into(),
+            vec![Command(vec![b"rm".to_vec(), b"--".to_vec(), path.clone()])],
+            None,
+        ),
+        cure(
+            Action::Configure,
+            "From now on: unlink the path before bind(), but only after a connect() to it was refused."
+                .into(),
+            vec![],
+            None,
+        ),
+    ]
+}
+
+/// Something else stands at the path. It may be precious: it is only shown.
+pub(super) fn not_a_socket(case: &Case) -> Vec<Cure> {
+    let Address::Unix { name: UnixName::Path(path), .. } = &case.attempt.address else { return vec![] };
+    let what = match &case.snapshot.path {
+        Some(PathFact::Exists { kind: FileKind::DanglingSymlink, .. }) => {
+            "see where the link should lead, and remove the link or choose another path"
+        }
+        _ => "see what it is, and move it away or choose another path",
+    };
+    vec![cure(
+        Action::Configure,
+        format!("This is somebody's file, not a leftover socket: {what}."),
+        vec![Command(vec![b"ls".to_vec(), b"-ld".to_vec(), b"--".to_vec(), path.clone()])],
+        None,
+    )]
+}

@@ -1,0 +1,219 @@
+//! Cures for what is left of connections: nobody listens, and still the port is taken.
+
+use super::stop::{peer_processes, terminate};
+use super::{Case, as_root, in_source, reuseaddr, root, who};
+use crate::cause::Cause;
+use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::diagnose::summary::longest_timer;
+use crate::socket::{Socket, State};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The kernel's timer wheel may keep a TIME_WAIT this much longer than its timer says (HZ=250).
+const WHEEL_MS: u64 = 2_100;
+
+/// One command destroys at most this many connections by name; more go by state.
+const BY_NAME: usize = 3;
+
+/// For sockets that nobody owns: option, wait, peer, destroy.
+pub(super) fn by_state(case: &Case) -> Vec<Cure> {
+    let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
+    let orphans = case.blockers().any(|socket| socket.state != State::TimeWait);
+    if orphans && case.naming.cause == Cause::FinWait2 {
+        cures.extend(close_peer(case));
+    }
+    cures.extend(wait(case));
+    let harms = if case.blockers().any(|socket| socket.send_q > 0) {
+        "the peer: bytes that it has not received are lost".into()
+    } else if orphans {
+        "the peer: its connection ends with a reset".into()
+    } else {
+        String::from("nobody")
+    };
+    if case.blockers().all(Socket::ownerless) {
+        cures.push(destroy(
+            case,
+            "Or have the kernel drop what is left; no process is touched.".into(),
+            harms,
+        ));
+    } else {
+        let all = who::processes(case.snapshot, case.blockers());
+        if let Some(named) = who::several(&all) {
+            cures.push(terminate(case, &all, format!("Or ask {named} to end.")));
+        }
+    }
+    cures
+}
+
+/// A process that keeps connections whose peers have gone.
+pub(super) fn close_wait(case: &Case) -> Vec<Cure> {
+    let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
+    let all = who::processes(case.snapshot, case.blockers());
+    if let Some(named) = who::several(&all) {
+        cures.push(terminate(
+            case,
+            &all,
+            format!("Restart {named}: it never closes the connections that its peers have closed."),
+        ));
+    }
+    cures.push(destroy(
+        case,
+        "Or have the kernel drop just these connections; the process lives on.".into(),
+        "nobody: the peers have closed them already".into(),
+    ));
+    cures.push(in_source(
+        "Close every accepted connection when read() returns 0.".into(),
+        SourceFix::CloseConnections,
+    ));
+    cures
+}
+
+/// Connections that outlived their listener.
+pub(super) fn established(case: &Case) -> Vec<Cure> {
+    let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
+    let all = who::processes(case.snapshot, case.blockers());
+    if let Some(named) = who::several(&all) {
+        cures.push(terminate(case, &all, format!("Let {named} finish, or ask it to end.")));
+    }
+    cures.push(destroy(
+        case,
+        "Or have the kernel drop just these connections; the process lives on.".into(),
+        "both ends of the connections".into(),
+    ));
+    cures
+}
+
+/// An outgoing connection that was given the port: its process is innocent.
+pub(super) fn collision(case: &Case) -> Vec<Cure> {
+    let port = case.attempt.address.port().unwrap_or_default();
+    let mut cures = Vec::new();
+    if case.snapshot.sysctls.ephemeral(port) {
+        cures.push(reserve(case, port, "Keep outgoing connections off this port from now on; then it cannot happen again. The one that is there has to end first."));
+    }
+    cures.push(Cure {
+        action: Action::BindElsewhere,
+        says: "Or start the server on a port outside the ephemeral range.".into(),
+        commands: vec![Command::new(["inuse".into(), "next".into(), case.attempt.address.to_string()])],
+        harms: "nobody".into(),
+        needs: None,
+        source: None,
+        wait_ms: None,
+    });
+    let explicit = case.blockers().any(|socket| socket.bound_explicitly == Some(true));
+    let limit = if explicit {
+        " Its program bound the port itself, so the port stays taken until that program closes the socket."
+    } else {
+        ""
+    };
+    cures.push(destroy(
+        case,
+        format!("Or have the kernel drop that one connection; its process lives on.{limit}"),
+        "that connection, on both ends".into(),
+    ));
+    cures
+}
+
+/// A client that became its own server.
+pub(super) fn self_connect(case: &Case) -> Vec<Cure> {
+    let port = case.attempt.address.port().unwrap_or_default();
+    let all = who::processes(case.snapshot, case.blockers());
+    let mut cures = Vec::new();
+    if let Some(named) = who::several(&all) {
+        cures.push(terminate(
+            case,
+            &all,
+            format!("Ask {named} to end, and start the server before its client."),
+        ));
+    }
+    cures.push(reserve(
+        case,
+        port,
+        "Keep outgoing connections off this port: then a client that retries cannot connect to itself.",
+    ));
+    cures
+}
+
+/// Wait until the kernel's own timers have run out, where each socket has one.
+fn wait(case: &Case) -> Option<Cure> {
+    let left = u64::from(longest_timer(case.blockers())?);
+    // A FIN_WAIT_2 orphan ends with its timer unless its peer closes meanwhile: then TIME_WAIT follows.
+    let wait_ms = left + WHEEL_MS;
+    let seconds = wait_ms.div_ceil(1000);
+    Some(Cure {
+        action: Action::Wait,
+        says: format!(
+            "Or wait: the kernel lets go by itself in {} s, at most 2 s later.",
+            left.div_ceil(1000)
+        ),
+        commands: vec![Command::new(["sleep".into(), seconds.to_string()])],
+        harms: "nobody".into(),
+        needs: None,
+        source: None,
+        wait_ms: Some(wait_ms),
+    })
+}
+
+/// The other end has to close.
+fn close_peer(case: &Case) -> Option<Cure> {
+    let peers = peer_processes(case.snapshot, case);
+    let named = who::several(&peers)?;
+    let mut cure = terminate(
+        case,
+        &peers,
+        format!("Have {named} close its end of the connection; ending it does that."),
+    );
+    cure.action = Action::ClosePeer;
+    cure.harms = format!("whoever needs {named}");
+    Some(cure)
+}
+
+/// SOCK_DESTROY through ss, by the four addresses and ports where they are few.
+fn destroy(case: &Case, says: String, harms: String) -> Cure {
+    let sockets: Vec<&Socket> = case.blockers().collect();
+    let by_name: Vec<Command> = sockets
+        .iter()
+        .filter_map(|socket| {
+            let (_, local, _) = socket.inet()?;
+            Some(as_root(
+                case,
+                &["ss", "-K", "-t", "src", &local.to_string(), "dst", &socket.remote?.to_string()],
+            ))
+        })
+        .collect();
+    let all_remains = sockets.iter().all(|socket| socket.state == State::TimeWait);
+    let commands = if by_name.len() > BY_NAME && all_remains {
+        let port = format!(":{}", case.attempt.address.port().unwrap_or_default());
+        vec![as_root(case, &["ss", "-K", "-t", "state", "time-wait", "sport", "=", &port])]
+    } else {
+        by_name.into_iter().take(16).collect()
+    };
+    Cure {
+        action: Action::Destroy,
+        says,
+        commands,
+        harms,
+        needs: (case.attempt.uid != 0).then(|| "root (CAP_NET_ADMIN)".into()).or_else(|| root(case)),
+        source: None,
+        wait_ms: None,
+    }
+}
+
+/// Adds the port to the reserved list, keeping what is on it.
+fn reserve(case: &Case, port: u16, says: &str) -> Cure {
+    let range =
+        |&(low, high): &(u16, u16)| if low == high { format!("{low}") } else { format!("{low}-{high}") };
+    let mut list: Vec<String> = case.snapshot.sysctls.reserved_ports.iter().flatten().map(range).collect();
+    list.push(port.to_string());
+    let setting = format!("net.ipv4.ip_local_reserved_ports={}", list.join(","));
+    Cure {
+        action: Action::Sysctl,
+        says: says.into(),
+        commands: vec![as_root(case, &["sysctl", "-w", &setting])],
+        harms: "nobody".into(),
+        needs: root(case),
+        source: None,
+        wait_ms: None,
+    }
+}

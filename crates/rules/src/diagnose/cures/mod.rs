@@ -1,0 +1,173 @@
+//! What helps, for each cause, gentlest first.
+//!
+//! SO_REUSEADDR is advised only where the verdict says that it works: the model was asked, not the
+//! folklore. Nothing here runs anything.
+
+mod address;
+mod leftovers;
+mod stop;
+
+use super::{Case, who};
+use crate::cause::Cause;
+use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::verdict::{Outcome, Rule};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The cures that fit the case, gentlest first.
+pub(super) fn cures(case: &Case) -> Vec<Cure> {
+    let mut cures = match case.naming.cause {
+        Cause::Free | Cause::OtherNetns | Cause::SplitBrain | Cause::NoSocket => vec![],
+        Cause::Privileged => address::privileged(case),
+        Cause::NotLocal => address::not_local(case),
+        Cause::Denied => vec![],
+        Cause::EphemeralExhausted => address::exhausted(case),
+        Cause::SocketUnit => vec![stop::socket_unit(case)],
+        Cause::ContainerProxy | Cause::ContainerProxyStale => stop::container(case),
+        Cause::Forwarded => stop::session(case),
+        Cause::Suspended => stop::suspended(case),
+        Cause::KernelSocket => vec![stop::kernel(case)],
+        Cause::TearingDown => vec![look_again(
+            "Ask again in a moment: a close takes milliseconds.".into(),
+            address::why(case, false),
+        )],
+        Cause::OwnerHidden => vec![look_again(
+            "Look again as root: then the process shows, and with it the way to stop it.".into(),
+            address::why(case, true),
+        )],
+        Cause::Unknown => vec![look_again("Look again as root.".into(), address::why(case, true))],
+        Cause::OwnProcess => vec![stop::own_process(case)],
+        Cause::V6BlocksV4 => {
+            let mut cures = vec![address::specific(case)];
+            cures.extend(leftovers::by_state(case));
+            cures
+        }
+        Cause::DualStack => {
+            let mut cures: Vec<Cure> = address::v6only(case).into_iter().collect();
+            cures.extend(stop::processes(case));
+            cures
+        }
+        Cause::WildcardVsSpecific => {
+            let mut cures = vec![address::specific(case)];
+            cures.extend(stop::processes(case));
+            cures
+        }
+        Cause::ReuseportMismatch => {
+            address::reuseport(case).into_iter().chain(stop::processes(case)).collect()
+        }
+        Cause::ListenerInherited => stop::heirs(case),
+        Cause::SelfConnect => leftovers::self_connect(case),
+        Cause::EphemeralCollision => leftovers::collision(case),
+        Cause::CloseWait => leftovers::close_wait(case),
+        Cause::EstablishedLeftover => leftovers::established(case),
+        Cause::ClosingOrphan | Cause::FinWait2 | Cause::TimeWait => leftovers::by_state(case),
+        Cause::UnixStale => address::unlink(case),
+        Cause::UnixNotASocket => address::not_a_socket(case),
+        Cause::Listener
+        | Cause::Udp
+        | Cause::BoundNotListening
+        | Cause::WorkersOutlivedMaster
+        | Cause::InFlight
+        | Cause::IoUringFile
+        | Cause::ThreadFdTable
+        | Cause::SecondListen
+        | Cause::Respawned
+        | Cause::UnixLive => stop::processes(case),
+    };
+    if cures.is_empty() && !matches!(case.verdict.outcome, Outcome::Ok) && case.blockers().next().is_some() {
+        cures
+            .push(look_again("Look again as root: then the process shows.".into(), address::why(case, true)));
+    }
+    cures
+}
+
+/// Why SO_REUSEADDR, the usual advice, is none here; `None` where it helps or nobody would think of it.
+pub(super) fn useless_option(case: &Case) -> Option<String> {
+    if case.attempt.address.inet().is_none() || case.attempt.reuseaddr {
+        return None;
+    }
+    let Outcome::Refused(refusal) = &case.reuseaddr.outcome else { return None };
+    let (Outcome::Refused(_), false) = (&case.verdict.outcome, refusal.by.is_empty()) else { return None };
+    Some(match refusal.rule {
+        Rule::ListenerNeverShares => "SO_REUSEADDR would not help: it never shares an address with a socket that listens.".into(),
+        Rule::OldLacksReuseaddr => "SO_REUSEADDR on your side would not help this time: the kernel asks for it on the old socket too, and that one was made without it. Set in the server from now on, it helps at the next restart.".into(),
+        Rule::UdpTaken => "SO_REUSEADDR on your side would not help: the socket that is there was made without it.".into(),
+        _ => return None,
+    })
+}
+
+fn look_again(says: String, command: Command) -> Cure {
+    Cure {
+        action: Action::LookAgain,
+        says,
+        needs: command.0.first().filter(|word| *word == b"sudo").map(|_| "root".into()),
+        commands: vec![command],
+        harms: "nobody".into(),
+        source: None,
+        wait_ms: None,
+    }
+}
+
+/// A cure in the source of a program.
+fn in_source(says: String, fix: SourceFix) -> Cure {
+    Cure {
+        action: Action::SetOption,
+        says,
+        commands: vec![],
+        harms: "nobody".into(),
+        needs: None,
+        source: Some(fix),
+        wait_ms: None,
+    }
+}
+
+/// The words of a command, behind `sudo` where the asker is not root already.
+fn as_root(case: &Case, words: &[&str]) -> Command {
+    let sudo = (case.attempt.uid != 0).then_some("sudo");
+    Command::new(sudo.into_iter().chain(words.iter().copied()))
+}
+
+/// "root", unless the asker is.
+fn root(case: &Case) -> Option<String> {
+    (case.attempt.uid != 0).then(|| "root".into())
+}
+
+/// The SO_REUSEADDR cure, where the model says that it works.
+fn reuseaddr(case: &Case) -> Option<Cure> {
+    if case.attempt.reuseaddr {
+        return None;
+    }
+    match &case.reuseaddr.outcome {
+        Outcome::Ok => Some(in_source(
+            "Set SO_REUSEADDR before bind() in the server that is to start: the old socket had it too, so the bind then succeeds at once.".into(),
+            SourceFix::Reuseaddr,
+        )),
+        Outcome::Unknown { .. } => Some(in_source(
+            "Set SO_REUSEADDR before bind() in your server. It helps now only if the old server had it too, which could not be seen from here; from its next restart on it helps in any case.".into(),
+            SourceFix::Reuseaddr,
+        )),
+        Outcome::Refused(_) => None,
+    }
+}
+
+/// "nobody", or the clients that a process serves on the port.
+fn clients_of(case: &Case) -> String {
+    let port = case.attempt.address.port();
+    let served = case
+        .snapshot
+        .sockets
+        .iter()
+        .filter(|s| {
+            s.state == crate::socket::State::Established && port.is_some() && s.address.port() == port
+        })
+        .count();
+    let who =
+        who::several(&who::processes(case.snapshot, case.blockers())).unwrap_or_else(|| "the holder".into());
+    match served {
+        0 => format!("whoever needs {who}"),
+        1 => format!("whoever needs {who}, and 1 client connected to it now"),
+        n => format!("whoever needs {who}, and {n} clients connected to it now"),
+    }
+}

@@ -1,0 +1,244 @@
+//! Cures that ask somebody to let go: a unit, a container, a process, a session.
+//!
+//! A service manager or runtime is asked before a process is signalled, since it would bring the
+//! process back.
+
+use super::{Case, as_root, clients_of, in_source, root, who};
+use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::owner::{Ownership, Process, Runtime};
+use crate::snapshot::Snapshot;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+fn cure(action: Action, says: String, commands: Vec<Command>, harms: String, needs: Option<String>) -> Cure {
+    Cure { action, says, commands, harms, needs, source: None, wait_ms: None }
+}
+
+/// Everybody who has one of the sockets open: their unit or container first, then SIGTERM.
+pub(super) fn processes(case: &Case) -> Vec<Cure> {
+    let all = who::processes(case.snapshot, case.blockers());
+    let Some(named) = who::several(&all) else { return vec![] };
+    let mut cures = managers(case, &all);
+    let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
+    let says = match (cures.is_empty(), carried) {
+        (_, true) => format!("Stop {named}: the undelivered message, and the socket in it, go with it."),
+        (true, _) if all.len() > 1 => {
+            format!("Ask {named} to end: all of them, since each keeps the address.")
+        }
+        (true, _) => format!("Ask {named} to end."),
+        (false, _) => format!("Or ask {named} to end; its manager may start it again."),
+    };
+    cures.push(terminate(case, &all, says));
+    cures
+}
+
+/// The processes that inherited the socket, and the mend in the program that let them.
+pub(super) fn heirs(case: &Case) -> Vec<Cure> {
+    let all = who::processes(case.snapshot, case.blockers());
+    let Some(named) = who::several(&all) else { return vec![] };
+    let fds: Vec<String> = case
+        .blockers()
+        .flat_map(|socket| socket.owners.holdings())
+        .flat_map(|holding| holding.fds.iter().map(u32::to_string))
+        .collect();
+    vec![
+        terminate(
+            case,
+            &all,
+            format!(
+                "Stop {named}: it only inherited the socket (descriptor {}) and serves nobody with it.",
+                fds.join(", ")
+            ),
+        ),
+        in_source(
+            "Make the server's sockets close-on-exec, so that no child inherits them again.".into(),
+            SourceFix::Cloexec,
+        ),
+    ]
+}
+
+/// SIGTERM stays pending in a stopped process until it is continued.
+pub(super) fn suspended(case: &Case) -> Vec<Cure> {
+    let all = who::processes(case.snapshot, case.blockers());
+    let Some(named) = who::several(&all) else { return vec![] };
+    let pids: Vec<String> = all.iter().map(|process| process.pid.to_string()).collect();
+    let kill = |signal: &str| signalling(case, &all, signal, &pids);
+    let terminal = all.iter().find_map(|process| process.tty.as_deref());
+    let back = match terminal {
+        Some(tty) => format!(" To get it back instead, type `fg` in its terminal ({tty})."),
+        None => String::new(),
+    };
+    vec![cure(
+        Action::ResumeAndStop,
+        format!(
+            "Ask {named} to end, and continue it, so that it can: a stopped process does not see SIGTERM.{back}"
+        ),
+        vec![kill("-TERM"), kill("-CONT")],
+        clients_of(case),
+        needs(case, &all),
+    )]
+}
+
+/// systemd listens for a unit; stopping the service behind it would not free the address.
+pub(super) fn socket_unit(case: &Case) -> Cure {
+    cure(
+        Action::StopUnit,
+        "Find the .socket unit that has this address in the list, and stop it with `systemctl stop NAME.socket`; stopping only its service leaves the address taken.".into(),
+        vec![Command::new(["systemctl", "list-sockets"])],
+        "whoever needs that service".into(),
+        root(case),
+    )
+}
+
+/// A container that publishes the port; never its helper.
+pub(super) fn container(case: &Case) -> Vec<Cure> {
+    let port = case.attempt.address.port().unwrap_or_default();
+    let helper = who::processes(case.snapshot, case.blockers())
+        .into_iter()
+        .find_map(|process| process.publishes.as_ref().map(|p| p.helper.clone()));
+    let tool = match helper.as_deref() {
+        Some("docker-proxy") => "docker",
+        _ => "podman",
+    };
+    let filter = format!("publish={port}");
+    vec![cure(
+        Action::StopContainer,
+        format!(
+            "Find the container that publishes port {port} in the list, and stop it with `{tool} stop NAME`. Its helper process is not to be signalled: the runtime would still believe the port published."
+        ),
+        vec![Command::new([tool, "ps", "--filter", &filter])],
+        "whoever needs that container".into(),
+        root(case),
+    )]
+}
+
+/// An ssh or editor session.
+pub(super) fn session(case: &Case) -> Vec<Cure> {
+    let all = who::processes(case.snapshot, case.blockers());
+    let Some(named) = who::several(&all) else { return vec![] };
+    let mut cure = terminate(
+        case,
+        &all,
+        format!(
+            "End the forwarding where it was started: leave that session, or remove the port from its list of forwarded ports. Ending {named} ends the whole session."
+        ),
+    );
+    cure.action = Action::EndSession;
+    cure.harms = "everything else that the session does".into();
+    vec![cure]
+}
+
+/// NFS, WireGuard, VXLAN and their like.
+pub(super) fn kernel(case: &Case) -> Cure {
+    let service = match case.attempt.address.port() {
+        Some(2049) => " On this port it is usually the NFS server (`systemctl stop nfs-server`).",
+        Some(51820) => " On this port it is usually WireGuard (`wg show` lists its interfaces).",
+        Some(4789 | 8472) => {
+            " On this port it is usually VXLAN (`ip -d link show type vxlan` lists its interfaces)."
+        }
+        _ => "",
+    };
+    cure(
+        Action::StopUnit,
+        format!("Stop the kernel service that made the socket; no process can be asked.{service}"),
+        vec![],
+        "whoever uses that service".into(),
+        root(case),
+    )
+}
+
+/// The asker is the holder.
+pub(super) fn own_process(case: &Case) -> Cure {
+    cure(
+        Action::Configure,
+        format!(
+            "Bind {} once: the program binds it twice, or a child of it (a reloader, a debugger) does.",
+            case.attempt.address
+        ),
+        vec![],
+        "nobody".into(),
+        None,
+    )
+}
+
+/// One SIGTERM for each process. The command names pids; they are those of this moment.
+pub(super) fn terminate(case: &Case, processes: &[&Process], says: String) -> Cure {
+    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+    cure(
+        Action::StopProcess,
+        says,
+        vec![signalling(case, processes, "-TERM", &pids)],
+        clients_of(case),
+        needs(case, processes),
+    )
+}
+
+fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]) -> Command {
+    let words: Vec<&str> = ["kill", signal].into_iter().chain(pids.iter().map(String::as_str)).collect();
+    if needs(case, processes).is_some() { as_root(case, &words) } else { Command::new(words) }
+}
+
+/// Signalling another user's process takes root.
+fn needs(case: &Case, processes: &[&Process]) -> Option<String> {
+    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != case.attempt.uid);
+    (case.attempt.uid != 0 && processes.iter().any(other)).then(|| "root".into())
+}
+
+/// The units and containers that the processes belong to, each once.
+fn managers(case: &Case, processes: &[&Process]) -> Vec<Cure> {
+    let mut cures: Vec<Cure> = Vec::new();
+    for process in processes {
+        let made = if let Some(container) = &process.container {
+            let tool = match container.runtime {
+                Runtime::Docker => "docker",
+                Runtime::Podman => "podman",
+                Runtime::Containerd | Runtime::CriO => "crictl",
+                Runtime::Lxc => "lxc-stop",
+                Runtime::Machine => "machinectl",
+            };
+            let words: Vec<&str> = match container.runtime {
+                Runtime::Lxc => vec![tool, "-n", &container.id],
+                Runtime::Machine => vec![tool, "poweroff", &container.id],
+                _ => vec![tool, "stop", &container.id],
+            };
+            cure(
+                Action::StopContainer,
+                format!("Stop the {} container that it runs in.", container.runtime.name()),
+                vec![as_root(case, &words)],
+                "whoever needs that container".into(),
+                root(case),
+            )
+        } else if let Some(unit) = who::stoppable_unit(process) {
+            let user = unit.user_manager.is_some();
+            let words: &[&str] = if user {
+                &["systemctl", "--user", "stop", &unit.name]
+            } else {
+                &["systemctl", "stop", &unit.name]
+            };
+            cure(
+                Action::StopUnit,
+                "Stop the service that it belongs to; systemd might start a killed process again.".into(),
+                vec![if user { Command::new(words.iter().copied()) } else { as_root(case, words) }],
+                "whoever needs that service".into(),
+                if user { None } else { root(case) },
+            )
+        } else {
+            continue;
+        };
+        if !cures.contains(&made) {
+            cures.push(made);
+        }
+    }
+    cures
+}
+
+/// The process at the other end of a connection, when it is on this machine.
+pub(super) fn peer_processes<'a>(snapshot: &'a Snapshot, case: &Case<'a>) -> Vec<&'a Process> {
+    let ends: Vec<_> = case.blockers().map(|s| (s.inet().map(|(_, local, _)| local), s.remote)).collect();
+    let peers = snapshot.peers.iter().filter(|peer| {
+        peer.remote.is_some() && ends.contains(&(peer.remote, peer.inet().map(|(_, local, _)| local)))
+    });
+    who::processes(snapshot, peers)
+}

@@ -1,0 +1,95 @@
+//! From a verdict to an answer for a person: the cause by name, the sockets to show, one sentence, the
+//! cures.
+//!
+//! Not here: the verdict itself (`judge`), and any wording of a view beyond the one sentence.
+
+mod cures;
+mod name;
+mod programs;
+mod summary;
+mod who;
+
+use crate::attempt::Attempt;
+use crate::diagnosis::Diagnosis;
+use crate::judge::judge;
+use crate::snapshot::Snapshot;
+use crate::socket::{Socket, State};
+use crate::verdict::Verdict;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use name::{Naming, heir};
+
+/// The whole answer for one attempt, from the facts of the snapshot.
+pub fn diagnose(snapshot: &Snapshot, attempt: &Attempt) -> Diagnosis {
+    let with = |reuseaddr, reuseport| judge(snapshot, &Attempt { reuseaddr, reuseport, ..attempt.clone() });
+    let verdict = judge(snapshot, attempt);
+    let (plain, reuseaddr, reuseport) = (with(false, false), with(true, false), with(false, true));
+    let naming = name::name(snapshot, attempt, &verdict);
+    let case = Case { snapshot, attempt, verdict: &verdict, reuseaddr: &reuseaddr, naming: &naming };
+    let summary = summary::summary(&case);
+    let cures = cures::cures(&case);
+    let mut warnings = warnings(snapshot, attempt);
+    warnings.splice(0..0, cures::useless_option(&case));
+    Diagnosis {
+        attempt: attempt.clone(),
+        cause: naming.cause,
+        also: naming.also.clone(),
+        summary,
+        holders: holders(snapshot, attempt, &verdict),
+        cures,
+        warnings,
+        plain,
+        reuseaddr,
+        reuseport,
+        verdict,
+    }
+}
+
+/// What the writers of sentences and cures look at.
+struct Case<'a> {
+    snapshot: &'a Snapshot,
+    attempt: &'a Attempt,
+    verdict: &'a Verdict,
+    reuseaddr: &'a Verdict,
+    naming: &'a Naming,
+}
+
+impl<'a> Case<'a> {
+    /// The sockets on account of which the cause got its name.
+    fn blockers(&self) -> impl Iterator<Item = &'a Socket> + '_ {
+        self.naming.primary.iter().filter_map(|&index| self.snapshot.sockets.get(index))
+    }
+}
+
+/// The sockets to show: those in the way first, then the others of the port.
+fn holders(snapshot: &Snapshot, attempt: &Attempt, verdict: &Verdict) -> Vec<usize> {
+    let mut shown: Vec<usize> = verdict.by().to_vec();
+    let in_the_way = shown.len();
+    let same_port = |old: &Socket| match (old.inet(), attempt.address.inet()) {
+        (Some((a, local, _)), Some((b, wanted, _))) => {
+            a == b && wanted.port() != 0 && local.port() == wanted.port() && old.state != State::SynRecv
+        }
+        (None, None) => old.address == attempt.address,
+        _ => false,
+    };
+    for (index, old) in snapshot.sockets.iter().enumerate() {
+        if same_port(old) && !shown[..in_the_way].contains(&index) {
+            shown.push(index);
+        }
+    }
+    shown
+}
+
+/// What to know besides: true of the address, not of this moment.
+fn warnings(snapshot: &Snapshot, attempt: &Attempt) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(port) = attempt.address.port().filter(|&port| port != 0 && snapshot.sysctls.ephemeral(port)) {
+        let (low, high) = snapshot.sysctls.local_port_range.unwrap_or_default();
+        warnings.push(format!(
+            "Port {port} lies in the ephemeral range ({low}-{high}): any outgoing connection may be given it at any time. A server's port belongs below the range, or into net.ipv4.ip_local_reserved_ports."
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,141 @@
+//! What this caller cannot see of other processes, and what would show it: tables of open files that
+//! could not be read, a /proc that hides processes (`hidepid`), a pid namespace that is not the first.
+//!
+//! Not here: the search itself. Follows `proc_fd_permission`, `has_pid_permissions` and
+//! `include/linux/proc_ns.h`.
+
+use crate::process::{mounts, stat, status, users};
+use crate::procfs;
+use inuse_rules::BlindSpot;
+use rustix::fd::{AsFd, BorrowedFd};
+use std::collections::BTreeMap;
+
+/// `PROC_PID_INIT_INO`: the inode of the first pid namespace.
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The capability that opens every process's table.
+const CAP_SYS_PTRACE: u32 = 19;
+
+/// What this caller can see of processes.
+pub(super) struct View {
+    /// Processes with tables that could not be read, by effective user.
+    unreadable: BTreeMap<Option<u32>, usize>,
+    /// The mount option that hides whole processes from this caller.
+    hidepid: Option<String>,
+    first_namespace: bool,
+    uid: u32,
+}
+
+impl View {
+    /// Judges what the walks were refused: kernel threads and processes that have ended have no table to
+    /// hide.
+    pub(super) fn take(root: impl AsFd, refused: &[u32], refused_threads: &[u32]) -> View {
+        let root = root.as_fd();
+        let mut unreadable = BTreeMap::new();
+        for &pid in refused {
+            if !may_hold(root, pid, refused_threads.contains(&pid)) {
+                continue;
+            }
+            let uid = procfs::read(root, format!("{pid}/status"), 4096).ok();
+            let uid = uid.and_then(|bytes| status::Status::parse(&bytes).uid);
+            *unreadable.entry(uid).or_insert(0) += 1;
+        }
+        let own = procfs::read(root, c"self/status", 16 * 1024).unwrap_or_default();
+        let own = status::Status::parse(&own);
+        let sees_all = own.capabilities & (1 << CAP_SYS_PTRACE) != 0;
+        let mountinfo = procfs::read(root, c"self/mountinfo", 1 << 20).unwrap_or_default();
+        let hidepid =
+            mounts::hidden_processes(&mountinfo, |gid| own.groups.contains(&gid)).filter(|_| !sees_all);
+        let first_namespace =
+            procfs::namespace(root, c"self/ns/pid").is_ok_and(|inode| inode == FIRST_PID_NAMESPACE);
+        View { unreadable, hidepid, first_namespace, uid: rustix::process::geteuid().as_raw() }
+    }
+
+    /// Whether a process of this pid namespace may hold a socket unseen.
+    pub(super) fn hides(&self) -> bool {
+        !self.unreadable.is_empty() || self.hidepid.is_some()
+    }
+
+    /// Whether this is the first pid namespace, from which every process shows.
+    pub(super) fn initial(&self) -> bool {
+        self.first_namespace
+    }
+
+    /// Whether a socket of this user is the caller's, whose processes are rarely hidden.
+    pub(super) fn is_own(&self, uid: Option<u32>) -> bool {
+        uid == Some(self.uid)
+    }
+
+    /// What was not seen, given the users of the sockets that stayed hidden.
+    pub(super) fn blind(&self, hidden: &[Option<u32>]) -> Vec<BlindSpot> {
+        let mut blind = Vec::new();
+        let remedy = || match self.uid {
+            0 => "run it with CAP_SYS_PTRACE".to_owned(),
+            _ => "run it as root (sudo)".to_owned(),
+        };
+        let count: usize = self.unreadable.values().sum();
+        if count > 0 && !hidden.is_empty() {
+            let mut what = format!("the open files of {count} {}", plural(count));
+            let mut owners: Vec<u32> = hidden.iter().copied().flatten().collect();
+            owners.sort_unstable();
+            owners.dedup();
+            for uid in owners {
+                let theirs = self.unreadable.get(&Some(uid)).copied().unwrap_or(0);
+                let user = user(uid);
+                what += &match theirs {
+                    0 => format!("; a hidden socket belongs to {user}"),
+                    _ => format!("; a hidden socket belongs to {user}, who runs {theirs} of them"),
+                };
+            }
+            blind.push(BlindSpot { what, remedy: remedy() });
+        }
+        if let Some(option) = self.hidepid.as_ref().filter(|_| !hidden.is_empty()) {
+            blind.push(BlindSpot {
+                what: format!("processes of other users: /proc is mounted with {option}"),
+                remedy: remedy(),
+            });
+        }
+        if !self.first_namespace {
+            blind.push(BlindSpot {
+                what: "processes outside this pid namespace".to_owned(),
+                remedy: "run it on the host (for a container: docker run --pid=host)".to_owned(),
+            });
+        }
+        blind
+    }
+}
+
+/// A /proc whose numbers are not those of the caller's pid namespace: its pids mean nothing here.
+pub(super) fn foreign_proc(root: impl AsFd) -> Vec<BlindSpot> {
+    let own = rustix::process::getpid().as_raw_nonzero().to_string();
+    match procfs::link(root, c"self") {
+        Ok(target) if target == own.as_bytes() => Vec::new(),
+        _ => vec![BlindSpot {
+            what: "process ids of this pid namespace: /proc belongs to another one".to_owned(),
+            remedy: "mount the right proc (unshare --mount-proc)".to_owned(),
+        }],
+    }
+}
+
+/// Whether a process whose table was refused can have one.
+fn may_hold(root: BorrowedFd<'_>, pid: u32, threads_refused: bool) -> bool {
+    match procfs::read(root, format!("{pid}/stat"), 4096) {
+        Ok(bytes) => match stat::Stat::parse(&bytes) {
+            Some(stat) => !stat.kernel_thread() && (!stat.main_thread_ended() || threads_refused),
+            None => true,
+        },
+        // It has ended meanwhile; with EACCES or EPERM /proc hides even its state.
+        Err(error) => !matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::SRCH),
+    }
+}
+
+fn user(uid: u32) -> String {
+    match users::name(uid) {
+        Some(name) => format!("user {name}"),
+        None => format!("uid {uid}"),
+    }
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "process" } else { "processes" }
+}

@@ -1,0 +1,4 @@
+//! The calls that need `unsafe`, one idea a file.
+
+pub(crate) mod getsockopt;
+pub(crate) mod kcmp;

@@ -5,6 +5,7 @@
 
 use super::{Case, as_root, clients_of, in_source, root, who};
 use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::known;
 use crate::owner::{Ownership, Process, Runtime};
 use crate::snapshot::Snapshot;
 use alloc::format;
@@ -20,7 +21,8 @@ fn cure(action: Action, says: String, commands: Vec<Command>, harms: String, nee
 pub(super) fn processes(case: &Case) -> Vec<Cure> {
     let all = who::processes(case.snapshot, case.blockers());
     let Some(named) = who::several(&all) else { return vec![] };
-    let mut cures = managers(case, &all);
+    let mut cures = known_holders(case, &all);
+    cures.extend(managers(case, &all));
     let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
     let says = match (cures.is_empty(), carried) {
         (_, true) => format!("Stop {named}: the undelivered message, and the socket in it, go with it."),
@@ -184,6 +186,21 @@ fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]
 fn needs(case: &Case, processes: &[&Process]) -> Option<String> {
     let other = |process: &&Process| process.uid.is_some_and(|uid| uid != case.attempt.uid);
     (case.attempt.uid != 0 && processes.iter().any(other)).then(|| "root".into())
+}
+
+/// The cure of a program that is known to hold this very port on many machines.
+fn known_holders(case: &Case, processes: &[&Process]) -> Vec<Cure> {
+    let Some((transport, wanted, _)) = case.attempt.address.inet() else { return vec![] };
+    let known = processes.iter().find_map(|p| known::holder(who::program(p), transport, wanted.port()));
+    known.map_or(vec![], |known| {
+        vec![cure(
+            known.action,
+            format!("This is {}. {}", known.what, known.says),
+            known.commands.iter().map(|words| Command::new(words.iter().copied())).collect(),
+            known.harms.into(),
+            known.needs.map(String::from),
+        )]
+    })
 }
 
 /// The units and containers that the processes belong to, each once.

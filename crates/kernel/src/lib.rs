@@ -1,13 +1,27 @@
-//! kernel: see ARCHITECTURE.md.
+//! Linux facts about sockets, their owners and their namespaces.
+//!
+//! What lives here: sock_diag (tcp, udp, unix), owners and processes, the options of other processes'
+//! sockets, network namespaces, sysctls, what is a local address, what stands at a unix path. Every
+//! answer is a fact in the words of `inuse-rules`, and what could not be seen comes with it as a blind
+//! spot.
+//!
+//! What deliberately does not: decisions (no function here says what a bind would answer), output, and
+//! anything that changes the machine. Nothing here binds, connects, signals or destroys.
 
 mod duplicate;
 pub mod error;
+mod netlink;
+pub mod netns;
 pub mod options;
 pub mod owners;
 pub mod process;
 mod procfs;
 pub mod seen;
+pub mod sockdiag;
 mod sys;
+pub mod version;
 
 pub use error::Error;
+pub use netns::{Netns, NetnsName};
 pub use seen::Seen;
+pub use sockdiag::SockDiag;

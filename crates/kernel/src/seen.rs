@@ -18,4 +18,10 @@ impl<T> Seen<T> {
     pub const fn whole(found: T) -> Seen<T> {
         Seen { found, blind: Vec::new() }
     }
+
+    /// Moves the blind spots to `blind` and gives what was found.
+    pub fn into_found(self, blind: &mut Vec<BlindSpot>) -> T {
+        blind.extend(self.blind);
+        self.found
+    }
 }

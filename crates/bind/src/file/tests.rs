@@ -105,6 +105,7 @@ prop_compose! {
             taken_ms: u64::MAX,
             kernel: Some(KernelVersion { major: 6, minor: 18, release: text.clone() }),
             netns: Some(1),
+            asker: Some(pid),
             coverage: Coverage {
                 ports: [((Transport::Udp, 53), Depth::Listening), ((Transport::Tcp, 80), Depth::Every)].into(),
                 whole: vec![Transport::Udp],

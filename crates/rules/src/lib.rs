@@ -17,6 +17,7 @@ pub mod cause;
 pub mod cure;
 pub mod diagnose;
 pub mod diagnosis;
+pub mod infer;
 pub mod judge;
 pub mod known;
 pub mod owner;

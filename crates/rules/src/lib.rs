@@ -21,6 +21,7 @@ pub mod infer;
 pub mod judge;
 pub mod known;
 pub mod owner;
+pub mod scene;
 pub mod snapshot;
 pub mod socket;
 pub mod verdict;

@@ -1,0 +1,298 @@
+//! The scenes: every cause that one machine can stage, as data.
+//!
+//! A scene says how to bring the situation about, what is then attempted, and, *written by hand after
+//! looking at the real kernel*, what a bind must answer and what the cause must be called. Nothing in
+//! these expectations is computed by [`crate::judge`]: they are what it is held against.
+//!
+//! Each scene has a twin: a scene that looks much like it and must get another name.
+//! Not here: playing them (the lab crate).
+
+mod elsewhere;
+mod holders;
+mod leftovers;
+mod options;
+mod overlaps;
+mod refusals;
+mod step;
+mod unix;
+
+pub use step::{Act, Kind, Opt, Place, Sight, Signal, Step, Thing};
+
+use crate::address::{Address, Transport, UnixKind, UnixName};
+use crate::attempt::Attempt;
+use crate::cause::Cause;
+use crate::verdict::{Call, Errno};
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// A situation with its name, its staging and its hand-written answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene {
+    /// Its name: the cause's code, or that and what is special.
+    pub name: &'static str,
+    /// *The* cause that must come out.
+    pub cause: Cause,
+    /// Causes that must be among those listed under *also*.
+    pub also: &'static [Cause],
+    /// What happened, in two or three plain sentences.
+    pub story: &'static str,
+    /// How to bring it about: lists of steps, played one after the other.
+    pub acts: &'static [&'static [Step<'static>]],
+    /// What is then attempted.
+    pub attempt: Wanted,
+    /// What the kernel answers to it.
+    pub expect: Expect,
+    /// The name of a scene that looks much like this one and has another cause.
+    pub twin: &'static str,
+    /// The uid that asks why.
+    pub asker: u32,
+}
+
+impl Scene {
+    /// Its steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &'static Step<'static>> + use<> {
+        self.acts.iter().flat_map(|act| act.iter())
+    }
+
+    /// What the machine must offer for it, read off its steps.
+    pub fn needs(&self) -> Vec<Need> {
+        let mut needs = Vec::new();
+        let several = |uid: u32| uid != 0;
+        if several(self.asker)
+            || several(self.attempt.uid)
+            || self.steps().any(|step| matches!(step, Step::Actor(_, uid) if several(*uid)))
+        {
+            needs.push(Need::Uids);
+        }
+        let does = |wanted: fn(&Act<'_>) -> bool| {
+            self.steps()
+                .any(|step| matches!(step, Step::Does(_, act) | Step::Fails(_, act, _) if wanted(act)))
+        };
+        if self.attempt.kind.v6() || does(|act| matches!(act, Act::Socket(_, kind) if kind.v6())) {
+            needs.push(Need::Ipv6);
+        }
+        if does(|act| matches!(act, Act::RingRegister(..))) {
+            needs.push(Need::IoUring);
+        }
+        needs
+    }
+}
+
+/// What the machine must offer for a scene, beyond namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Processes of several users: staging as root.
+    Uids,
+    /// IPv6.
+    Ipv6,
+    /// io_uring_setup(2) permitted.
+    IoUring,
+}
+
+impl Need {
+    /// In words.
+    pub const fn says(self) -> &'static str {
+        match self {
+            Need::Uids => "processes of several users (run it as root)",
+            Need::Ipv6 => "IPv6",
+            Need::IoUring => "io_uring (see the sysctl kernel.io_uring_disabled)",
+        }
+    }
+}
+
+/// The attempt of a scene, as static data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The socket.
+    pub kind: Kind,
+    /// The name to bind.
+    pub place: Place<'static>,
+    /// `SO_REUSEADDR`, in the attempt whose verdict counts.
+    pub reuseaddr: bool,
+    /// `SO_REUSEPORT`, in the attempt whose verdict counts.
+    pub reuseport: bool,
+    /// `IPV6_V6ONLY`.
+    pub v6only: bool,
+    /// The effective uid.
+    pub uid: u32,
+}
+
+impl Wanted {
+    /// A plain bind of that name by root.
+    pub const fn plain(kind: Kind, place: Place<'static>) -> Wanted {
+        Wanted { kind, place, reuseaddr: false, reuseport: false, v6only: false, uid: 0 }
+    }
+
+    /// A plain TCP bind by root.
+    pub const fn tcp(local: SocketAddr) -> Wanted {
+        let kind = if local.is_ipv4() { Kind::Tcp4 } else { Kind::Tcp6 };
+        Wanted::plain(kind, Place::Inet(local))
+    }
+
+    /// A plain UDP bind by root.
+    pub const fn udp(local: SocketAddr) -> Wanted {
+        let kind = if local.is_ipv4() { Kind::Udp4 } else { Kind::Udp6 };
+        Wanted::plain(kind, Place::Inet(local))
+    }
+
+    /// A plain bind of a unix stream socket to a path.
+    pub const fn path(path: &'static str) -> Wanted {
+        Wanted::plain(Kind::UnixStream, Place::Path(path))
+    }
+
+    /// The same by another user.
+    pub const fn by(self, uid: u32) -> Wanted {
+        Wanted { uid, ..self }
+    }
+
+    /// The same with these two options.
+    pub const fn with(self, reuseaddr: bool, reuseport: bool) -> Wanted {
+        Wanted { reuseaddr, reuseport, ..self }
+    }
+
+    /// The same with `IPV6_V6ONLY`.
+    pub const fn v6only(self) -> Wanted {
+        Wanted { v6only: true, ..self }
+    }
+
+    /// The attempt in the words that judgements take.
+    pub fn attempt(&self) -> Attempt {
+        let unix = |kind, place: Place<'_>| Address::Unix {
+            kind,
+            name: match place {
+                Place::Path(path) => UnixName::Path(path.as_bytes().to_vec()),
+                Place::Abstract(name) => UnixName::Abstract(name.as_bytes().to_vec()),
+                Place::Inet(_) => UnixName::Unnamed,
+            },
+        };
+        let address = match (self.kind, self.place) {
+            (Kind::Udp4 | Kind::Udp6, Place::Inet(local)) => {
+                Address::Inet { transport: Transport::Udp, local, device: 0 }
+            }
+            (_, Place::Inet(local)) => Address::Inet { transport: Transport::Tcp, local, device: 0 },
+            (Kind::UnixDatagram, place) => unix(UnixKind::Datagram, place),
+            (Kind::UnixSeqpacket, place) => unix(UnixKind::Seqpacket, place),
+            (_, place) => unix(UnixKind::Stream, place),
+        };
+        Attempt {
+            reuseaddr: self.reuseaddr,
+            reuseport: self.reuseport,
+            v6only: self.v6only,
+            uid: self.uid,
+            net_bind_service: self.uid == 0,
+            ..Attempt::plain(address)
+        }
+    }
+}
+
+/// The kernel's answers to the attempt with neither option, with SO_REUSEADDR, and with SO_REUSEPORT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// Neither option.
+    pub plain: Answer,
+    /// `SO_REUSEADDR` alone.
+    pub reuseaddr: Answer,
+    /// `SO_REUSEPORT` alone.
+    pub reuseport: Answer,
+}
+
+impl Expect {
+    /// The same answer, whatever the options.
+    const fn always(answer: Answer) -> Expect {
+        Expect { plain: answer, reuseaddr: answer, reuseport: answer }
+    }
+}
+
+/// One answer: `None` when socket, options, bind and listen all succeed.
+pub type Answer = Option<(Errno, Call)>;
+
+const OK: Answer = None;
+const IN_USE: Answer = Some((Errno::EADDRINUSE, Call::Bind));
+
+/// Every scene.
+pub fn all() -> impl Iterator<Item = &'static Scene> {
+    const LISTS: [&[Scene]; 7] = [
+        holders::SCENES,
+        leftovers::SCENES,
+        overlaps::SCENES,
+        options::SCENES,
+        refusals::SCENES,
+        unix::SCENES,
+        elsewhere::SCENES,
+    ];
+    LISTS.into_iter().flatten()
+}
+
+/// The scene of that name.
+pub fn by_name(name: &str) -> Option<&'static Scene> {
+    all().find(|scene| scene.name == name)
+}
+
+/// The port of most scenes.
+const P: u16 = 8080;
+/// `127.0.0.1:8080`.
+const HERE: SocketAddr = v4(Ipv4Addr::LOCALHOST, P);
+/// `0.0.0.0:8080`.
+const ANY: SocketAddr = v4(Ipv4Addr::UNSPECIFIED, P);
+/// `[::1]:8080`.
+const HERE6: SocketAddr = v6(Ipv6Addr::LOCALHOST, P);
+/// `[::]:8080`.
+const ANY6: SocketAddr = v6(Ipv6Addr::UNSPECIFIED, P);
+/// An ordinary user.
+const TOM: u32 = 1000;
+/// Another one.
+const ANN: u32 = 1001;
+
+const fn v4(ip: Ipv4Addr, port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(ip, port))
+}
+
+const fn v6(ip: Ipv6Addr, port: u16) -> SocketAddr {
+    SocketAddr::V6(SocketAddrV6::new(ip, port, 0, 0))
+}
+
+/// A TCP row that the stage waits for; a TIME_WAIT is always the small kind.
+const fn row(local: SocketAddr, state: crate::socket::State) -> Step<'static> {
+    Step::Await(Sight { local, state, mini: matches!(state, crate::socket::State::TimeWait) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_each_twin_has_another_cause() {
+        for scene in all() {
+            assert_eq!(all().filter(|other| other.name == scene.name).count(), 1, "{}", scene.name);
+            let twin =
+                by_name(scene.twin).unwrap_or_else(|| panic!("{}: no twin {}", scene.name, scene.twin));
+            assert_ne!(twin.cause, scene.cause, "{} and its twin {}", scene.name, twin.name);
+            assert!(!scene.also.contains(&scene.cause), "{}", scene.name);
+            assert!(scene.name.starts_with(scene.cause.code()), "{} is named for its cause", scene.name);
+        }
+    }
+
+    #[test]
+    fn steps_speak_of_actors_and_sockets_that_exist() {
+        for scene in all() {
+            let mut actors = alloc::vec!["stage"];
+            for step in scene.steps() {
+                match step {
+                    Step::Actor(name, _) => actors.push(name),
+                    Step::Does(who, act) => {
+                        assert!(actors.contains(who), "{}: {step}", scene.name);
+                        if let Act::Fork(child) = act {
+                            actors.push(child);
+                        }
+                    }
+                    Step::Fails(who, _, _) | Step::Signal(who, _) => {
+                        assert!(actors.contains(who), "{}: {step}", scene.name);
+                    }
+                    _ => {}
+                }
+                // A process name is cut off after 15 bytes.
+                assert!(actors.iter().all(|name| name.len() <= 15), "{}", scene.name);
+            }
+        }
+    }
+}

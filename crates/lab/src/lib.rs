@@ -1,1 +1,34 @@
-//! lab: see ARCHITECTURE.md.
+//! The lab: stages every cause of `Address already in use` on the real kernel.
+//!
+//! What lives here: the [`stage`] (private namespaces in a helper process), the actors (real processes
+//! that do what a scene's steps say), and the binaries and teaching servers that are built on them.
+//!
+//! What deliberately does not: any knowledge of the kernel's bind rule. A scene's expectation is written
+//! by hand in `inuse_rules::scene` and never computed.
+//!
+//! A binary that stages calls [`helper_main`] first in `main`: the stage and its actors are further
+//! processes of the same binary.
+
+mod actor;
+pub mod stage;
+mod sys;
+
+pub use stage::{Stage, StageError};
+
+/// The word in the first argument by which a helper process knows that it is one.
+const ROLE: &str = "__inuse-lab";
+
+/// Becomes a helper process and never returns, if this process was started as one; else does nothing.
+///
+/// To be called before anything else in `main`, while the process has one thread.
+pub fn helper_main() {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() != Some(ROLE) {
+        return;
+    }
+    match (words.next().as_deref(), words.next()) {
+        (Some("stage"), None) => stage::helper::main(),
+        (Some("actor"), Some(name)) => actor::main(&name),
+        _ => std::process::exit(2),
+    }
+}

@@ -176,6 +176,9 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Every signal.
+    pub const ALL: [Signal; 3] = [Signal::Kill, Signal::Stop, Signal::Continue];
+
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -200,6 +203,9 @@ pub enum Thing {
 }
 
 impl Thing {
+    /// Every thing.
+    pub const ALL: [Thing; 4] = [Thing::File, Thing::Directory, Thing::Fifo, Thing::DanglingLink];
+
     /// The shell command that makes one.
     pub const fn command(self) -> &'static str {
         match self {

@@ -1,0 +1,83 @@
+//! The stage's outer process: it leaves the caller's namespaces before it has any thread, and forks
+//! pid 1 of the stage.
+//!
+//! As root: network, pid and mount namespaces. Otherwise, or where root may not, a user namespace as
+//! well, in which the one uid that the caller has is 0. When the caller goes, pid 1 is killed, and the
+//! kernel kills all that is left in the pid namespace with it.
+
+use super::{channel, init};
+use crate::sys::fork::{Forked, fork};
+use crate::sys::thread::unshare;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getegid, geteuid, pidfd_open, pidfd_send_signal, waitpid,
+};
+use rustix::thread::UnshareFlags;
+use std::io;
+
+/// Namespaces that a stage has of its own, whoever opens it.
+const PRIVATE: UnshareFlags =
+    UnshareFlags::NEWNET.union(UnshareFlags::NEWPID).union(UnshareFlags::NEWNS).union(UnshareFlags::NEWIPC);
+
+/// Becomes the helper; standard input is the control pipe.
+pub(crate) fn main() -> ! {
+    let code = match run() {
+        Ok(()) => 0,
+        Err(why) => {
+            // The caller reads this as the answer to its opening the stage.
+            let _ = channel::send(rustix::stdio::stdin(), &["fail", &why], &[]);
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+fn run() -> Result<(), String> {
+    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
+        .map_err(|error| format!("the control pipe: {error}"))?;
+    let uids = leave_namespaces().map_err(|error| format!("private namespaces: {error}"))?;
+    let helper = rustix::process::getpid();
+    match fork().map_err(|error| format!("fork: {error}"))? {
+        Forked::Child => {
+            // The caller's end is watched by the helper; should the helper itself be killed, so are we.
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+            init::main(control, uids)
+        }
+        Forked::Parent(pid) => watch(&control, pid)
+            .map_err(|error| format!("watching process {}: {error}", helper.as_raw_nonzero())),
+    }
+}
+
+/// Leaves the caller's namespaces; true when the stage may have processes of several users.
+fn leave_namespaces() -> io::Result<bool> {
+    if geteuid().is_root() && unshare(PRIVATE).is_ok() {
+        return Ok(true);
+    }
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    unshare(PRIVATE | UnshareFlags::NEWUSER)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    Ok(false)
+}
+
+/// Waits until pid 1 of the stage has ended, and kills it when the caller is gone.
+fn watch(control: &OwnedFd, pid: Pid) -> io::Result<()> {
+    let init = pidfd_open(pid, PidfdFlags::empty())?;
+    loop {
+        let mut polled = [PollFd::new(&init, PollFlags::IN), PollFd::new(control, PollFlags::empty())];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [of_init, of_control] = polled.map(|polled| !polled.revents().is_empty());
+        if of_control && !of_init {
+            pidfd_send_signal(&init, Signal::KILL)?;
+        }
+        if of_control || of_init {
+            waitpid(Some(pid), WaitOptions::empty())?;
+            return Ok(());
+        }
+    }
+}

@@ -9,7 +9,9 @@
 //! anything that changes the machine. Nothing here binds, connects, signals or destroys.
 
 mod duplicate;
+pub mod elsewhere;
 pub mod error;
+pub mod locality;
 mod netlink;
 pub mod netns;
 pub mod options;
@@ -19,9 +21,16 @@ mod procfs;
 pub mod seen;
 pub mod sockdiag;
 mod sys;
+pub mod sysctl;
+pub mod unixpath;
 pub mod version;
 
+pub use elsewhere::elsewhere;
 pub use error::Error;
+pub use locality::locality;
 pub use netns::{Netns, NetnsName};
 pub use seen::Seen;
 pub use sockdiag::SockDiag;
+pub use sysctl::sysctls;
+pub use unixpath::path_fact;
+pub use version::kernel_version;

@@ -40,11 +40,9 @@ pub(crate) struct Dumped {
 
 impl Netlink {
     /// A socket of that protocol in that namespace.
-    pub(crate) fn open(netns: &Netns, protocol: Protocol) -> Result<Netlink, Error> {
+    pub(crate) fn open(netns: &Netns, protocol: Option<Protocol>) -> Result<Netlink, Error> {
         let fd = netns
-            .inside(|| {
-                socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))
-            })?
+            .inside(|| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol))?
             .map_err(|errno| Error::new("open", "a netlink socket", errno))?;
         sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(PATIENCE))
             .map_err(|errno| Error::new("prepare", "a netlink socket", errno))?;

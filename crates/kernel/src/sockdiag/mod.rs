@@ -56,7 +56,7 @@ impl SockDiag {
     /// Opens a conversation about that namespace.
     pub fn open(netns: &Netns) -> Result<SockDiag, Error> {
         let kernel = version::kernel_version().map_or((0, 0), |version| (version.major, version.minor));
-        Ok(SockDiag { netlink: Netlink::open(netns, SOCK_DIAG)?, kernel, equality: true })
+        Ok(SockDiag { netlink: Netlink::open(netns, Some(SOCK_DIAG))?, kernel, equality: true })
     }
 
     /// Hands each wanted tcp or udp socket to `each`, as the kernel sends them: in one walk through its

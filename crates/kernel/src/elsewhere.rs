@@ -1,0 +1,90 @@
+//! The same port in other network namespaces: no conflict, but often the answer to "who is it, then?".
+//!
+//! Costly: it looks at every process, and enters every namespace that it finds. Asked only on demand.
+
+use crate::netns::{Netns, NetnsName};
+use crate::seen::Seen;
+use crate::sockdiag::{InetQuery, SockDiag};
+use inuse_rules::BlindSpot;
+use inuse_rules::Transport;
+use inuse_rules::snapshot::Elsewhere;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+
+/// How many namespaces to enter where the caller has no opinion.
+pub const DEFAULT_LIMIT: usize = 64;
+
+/// The listeners (for udp, the sockets) of that port in the namespaces of visible processes and of
+/// ip-netns(8), other than `own`; at most `limit` namespaces are entered.
+pub fn elsewhere(own: &Netns, transport: Transport, port: u16, limit: usize) -> Seen<Vec<Elsewhere>> {
+    let mut found = Vec::new();
+    let mut blind = Vec::new();
+    let (mut candidates, unreadable) = candidates();
+    if let Some(inode) = own.inode() {
+        candidates.remove(&inode);
+    }
+    if unreadable > 0 {
+        blind.push(BlindSpot {
+            what: format!("in which network namespace {unreadable} processes of other users live"),
+            remedy: "run it as root".into(),
+        });
+    }
+    if candidates.len() > limit {
+        blind.push(BlindSpot {
+            what: format!("{} of {} other network namespaces", candidates.len() - limit, candidates.len()),
+            remedy: "name one with --netns".into(),
+        });
+    }
+    let mut closed = 0;
+    for (netns, candidate) in candidates.into_iter().take(limit) {
+        let mut each = |socket| found.push(Elsewhere { netns, pid: candidate.pid, socket });
+        let query = InetQuery::listeners(transport, port);
+        let asked = Netns::open(&candidate.name)
+            .and_then(|netns| SockDiag::open(&netns))
+            .and_then(|mut diag| diag.inet(&query, &mut each));
+        closed += usize::from(asked.is_err());
+    }
+    if closed > 0 {
+        blind.push(BlindSpot {
+            what: format!("the sockets of {closed} other network namespaces, which may not be entered"),
+            remedy: "run it as root".into(),
+        });
+    }
+    Seen { found, blind }
+}
+
+/// A way into a namespace.
+struct Candidate {
+    name: NetnsName,
+    /// A process that lives there, 0 for none.
+    pid: u32,
+}
+
+/// The namespaces by inode, and how many processes do not show theirs.
+fn candidates() -> (BTreeMap<u64, Candidate>, usize) {
+    let mut candidates = BTreeMap::new();
+    let mut unreadable = 0;
+    for pid in names("/proc").filter_map(|name| name.parse().ok()) {
+        match std::fs::metadata(format!("/proc/{pid}/ns/net")) {
+            Ok(namespace) => {
+                candidates.entry(namespace.ino()).or_insert(Candidate { name: NetnsName::Pid(pid), pid });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => unreadable += 1,
+            // It ended meanwhile.
+            Err(_) => {}
+        }
+    }
+    for name in names("/run/netns") {
+        if let Ok(namespace) = std::fs::metadata(format!("/run/netns/{name}")) {
+            let name = NetnsName::Name(name);
+            candidates.entry(namespace.ino()).or_insert(Candidate { name, pid: 0 });
+        }
+    }
+    (candidates, unreadable)
+}
+
+/// The names in a directory that are text; none where it cannot be read.
+fn names(directory: &str) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}

@@ -36,11 +36,12 @@ pub(super) fn may_be_remembered<'a>(
 }
 
 /// The sockets that a visible one proves to have bound this port: itself, or for a connection and what
-/// is left of one, the listener it came from, which may have had the same address or a wildcard.
+/// is left of one, the listener it came from. Only a listener's address is surely the one it bound:
+/// connect() makes a wildcard concrete.
 fn binders(witness: &Socket) -> Vec<Newcomer> {
     let Some((_, local, device)) = witness.inet() else { return vec![] };
     let mut addresses = vec![local.ip()];
-    if !bound_itself(witness) {
+    if witness.state != State::Listen {
         if local.is_ipv4() || v4_part(local.ip()).is_some() {
             addresses.push(Ipv4Addr::UNSPECIFIED.into());
         }
@@ -59,7 +60,8 @@ fn binders(witness: &Socket) -> Vec<Newcomer> {
             v4: v4_part(ip),
             v6only: v6only && v4_part(ip).is_none(),
             device,
-            reuseaddr: witness.options.reuseaddr != Some(false),
+            // It may have had the option when it came.
+            reuseaddr: true,
             reuseport: true,
             uid: 0,
         })

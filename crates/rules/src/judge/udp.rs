@@ -3,7 +3,7 @@
 //! The port's hash chain is walked in its order, and the *first* socket that overlaps and does not
 //! share by SO_REUSEADDR decides: a SO_REUSEPORT mate of the same user lets the newcomer in without a
 //! look at the rest. Where the chain is long and the address concrete, the kernel walks two shorter
-//! chains instead, that of the address and that of the wildcard.
+//! chains instead, that of the address and that of the wildcard. The dump does not show every order.
 
 use super::newcomer::Newcomer;
 use super::overlap::{self, Old};
@@ -30,9 +30,10 @@ pub(super) fn judge(snapshot: &Snapshot, port: u16, new: &Newcomer) -> Verdict {
         let any = |ip: IpAddr| key(ip).is_unspecified();
         let exact = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(|ip| key(ip) == own));
         let wild = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(any));
-        return both(walks(snapshot, exact.collect(), new), walks(snapshot, wild.collect(), new));
+        let exact = agreed(orders_of_one_address(snapshot, exact.collect()), new);
+        return both(exact, agreed(orders(snapshot, wild.collect()), new));
     }
-    walks(snapshot, chain, new)
+    agreed(orders(snapshot, chain), new)
 }
 
 fn holders(snapshot: &Snapshot, port: u16) -> impl Iterator<Item = (usize, &Socket)> {
@@ -45,32 +46,54 @@ fn address(old: &Socket) -> Option<IpAddr> {
     old.inet().map(|(_, local, _)| local.ip())
 }
 
-/// One walk. sock_diag dumps each family by itself, so that the order between an IPv4 and an IPv6
-/// socket may be unknown: then either family's first socket may decide.
-fn walks(snapshot: &Snapshot, chain: Vec<(usize, &Socket)>, new: &Newcomer) -> Verdict {
+/// A chain in an order that it may have.
+type Chain<'a> = Vec<(usize, &'a Socket)>;
+
+/// The orders that the port's chain may have. sock_diag dumps each family by itself, so the order
+/// between IPv4 and IPv6 sockets may be unknown; only the first that decides counts, so two orders
+/// stand for all. A new socket goes to the head, but an IPv6 one with SO_REUSEPORT to the tail
+/// (`sk_add_node_rcu`), behind every IPv4 one.
+fn orders<'a>(snapshot: &Snapshot, chain: Chain<'a>) -> Vec<Chain<'a>> {
     if snapshot.coverage.one_chain {
-        return walk(chain.into_iter(), new);
+        return vec![chain];
     }
-    let (v4, v6): (Vec<_>, Vec<_>) =
+    let (v4, mut v6): (Chain<'a>, Chain<'a>) =
         chain.into_iter().partition(|(_, old)| address(old).is_some_and(|ip| ip.is_ipv4()));
-    let v4_first = walk(v4.iter().chain(&v6).copied(), new);
-    let v6_first = walk(v6.iter().chain(&v4).copied(), new);
-    if v4_first.outcome == v6_first.outcome {
-        return v4_first;
+    let at_head = v6.iter().rposition(|(_, old)| old.options.reuseport != Some(true)).map_or(0, |i| i + 1);
+    let tail = v6.split_off(at_head);
+    let join = |first: &Chain<'a>, second: &Chain<'a>| [&first[..], &second[..], &tail[..]].concat();
+    vec![join(&v4, &v6), join(&v6, &v4)]
+}
+
+/// The orders that the short chain of one concrete address may have: connect() of a socket that was
+/// bound to the wildcard moves it to the head there (`udp_lib_rehash`), whenever that was.
+fn orders_of_one_address<'a>(snapshot: &Snapshot, chain: Chain<'a>) -> Vec<Chain<'a>> {
+    let mut all = orders(snapshot, chain);
+    let Some(base) = all.first().cloned() else { return all };
+    for (place, moved) in base.iter().enumerate().filter(|(_, (_, old))| old.remote.is_some()) {
+        let mut order = base.clone();
+        order.remove(place);
+        order.insert(0, *moved);
+        all.push(order);
     }
-    match (&v4_first.outcome, &v6_first.outcome) {
-        (Outcome::Refused(a), Outcome::Refused(_)) => {
-            refused(a.errno, a.at, a.rule, union(v4_first.by(), v6_first.by()))
-        }
+    all
+}
+
+/// The verdict of all orders, or that it is open.
+fn agreed(orders: Vec<Chain<'_>>, new: &Newcomer) -> Verdict {
+    let mut verdicts = orders.into_iter().map(|chain| walk(chain.into_iter(), new));
+    let Some(first) = verdicts.next() else { return ok() };
+    verdicts.fold(first, |sum, next| match (&sum.outcome, &next.outcome) {
+        (Outcome::Ok, Outcome::Ok) => sum,
+        (Outcome::Refused(a), Outcome::Refused(b)) => refused(a.errno, a.at, a.rule, union(&a.by, &b.by)),
         _ => {
-            let mut missing: Vec<Fact> =
-                v4_first.missing().iter().chain(v6_first.missing()).cloned().collect();
+            let mut missing: Vec<Fact> = sum.missing().iter().chain(next.missing()).cloned().collect();
             if missing.is_empty() {
                 missing.push(Fact::UdpOrder);
             }
-            unknown(Errno::EADDRINUSE, missing, union(v4_first.by(), v6_first.by()))
+            unknown(Errno::EADDRINUSE, missing, union(sum.by(), next.by()))
         }
-    }
+    })
 }
 
 /// `udp_lib_lport_inuse`: the chain in its order.

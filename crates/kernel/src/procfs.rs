@@ -7,7 +7,7 @@
 //! Not here: what the files mean (`process`, `owners`).
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 use std::ffi::CStr;
@@ -63,6 +63,8 @@ pub(crate) fn namespace(at: impl AsFd, path: impl Arg) -> Result<u64> {
 
 /// Every entry of a directory whose name is a number: processes, threads, descriptors.
 pub(crate) fn numbers(dir: impl AsFd, buf: &mut DirBuf, mut each: impl FnMut(&CStr, u32)) -> Result<()> {
+    // A descriptor that was read before stands at its end.
+    rustix::fs::seek(&dir, SeekFrom::Start(0))?;
     let mut entries = RawDir::new(dir, buf);
     while let Some(entry) = entries.next() {
         let entry = entry?;

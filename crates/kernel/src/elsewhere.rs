@@ -2,12 +2,13 @@
 //!
 //! Costly: it looks at every process, and enters every namespace that it finds. Asked only on demand.
 
+use crate::error::Error;
 use crate::netns::{Netns, NetnsName};
 use crate::seen::Seen;
-use crate::sockdiag::{InetQuery, SockDiag};
-use inuse_rules::BlindSpot;
-use inuse_rules::Transport;
+use crate::sockdiag::{InetQuery, SockDiag, States, Walked};
 use inuse_rules::snapshot::Elsewhere;
+use inuse_rules::socket::FileId;
+use inuse_rules::{BlindSpot, Socket, Transport};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
@@ -17,6 +18,28 @@ pub const DEFAULT_LIMIT: usize = 64;
 /// The listeners (for udp, the sockets) of that port in the namespaces of visible processes and of
 /// ip-netns(8), other than `own`; at most `limit` namespaces are entered.
 pub fn elsewhere(own: &Netns, transport: Transport, port: u16, limit: usize) -> Seen<Vec<Elsewhere>> {
+    let query = InetQuery::listeners(transport, port);
+    everywhere_else(own, limit, |diag, take| diag.inet(&query, take))
+}
+
+/// The unix sockets bound to that file in those namespaces: a path is served across them, while a list
+/// of unix sockets shows one namespace only.
+pub fn unix_elsewhere(own: &Netns, file: FileId, limit: usize) -> Seen<Vec<Elsewhere>> {
+    everywhere_else(own, limit, |diag, take| {
+        diag.unix(States::ALL, &mut |row| {
+            if row.socket.file == Some(file) {
+                take(row.socket);
+            }
+        })
+    })
+}
+
+/// Asks the same in each namespace that may be entered.
+fn everywhere_else(
+    own: &Netns,
+    limit: usize,
+    ask: impl Fn(&mut SockDiag, &mut dyn FnMut(Socket)) -> Result<Walked, Error>,
+) -> Seen<Vec<Elsewhere>> {
     let mut found = Vec::new();
     let mut blind = Vec::new();
     let (mut candidates, unreadable) = candidates();
@@ -37,11 +60,10 @@ pub fn elsewhere(own: &Netns, transport: Transport, port: u16, limit: usize) -> 
     }
     let mut closed = 0;
     for (netns, candidate) in candidates.into_iter().take(limit) {
-        let mut each = |socket| found.push(Elsewhere { netns, pid: candidate.pid, socket });
-        let query = InetQuery::listeners(transport, port);
+        let mut take = |socket| found.push(Elsewhere { netns, pid: candidate.pid, socket });
         let asked = Netns::open(&candidate.name)
             .and_then(|netns| SockDiag::open(&netns))
-            .and_then(|mut diag| diag.inet(&query, &mut each));
+            .and_then(|mut diag| ask(&mut diag, &mut take));
         closed += usize::from(asked.is_err());
     }
     if closed > 0 {

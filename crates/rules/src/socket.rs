@@ -207,6 +207,20 @@ impl Socket {
         self.address.inet()
     }
 
+    /// Whether this is the other end of that connection, on the same machine. An IPv4 end and an
+    /// IPv4-mapped one can be the two ends of one connection.
+    pub fn is_other_end_of(&self, other: &Socket) -> bool {
+        let same = |a: SocketAddr, b: SocketAddr| {
+            a.port() == b.port() && (a.ip() == b.ip() || a.ip().to_canonical() == b.ip().to_canonical())
+        };
+        match (self.inet(), self.remote, other.inet(), other.remote) {
+            (Some((t, local, _)), Some(remote), Some((u, there, _)), Some(here)) => {
+                t == u && same(local, here) && same(remote, there)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether no process can close it: the small time-wait sockets, and full sockets in a closing
     /// state without an inode.
     pub const fn ownerless(&self) -> bool {

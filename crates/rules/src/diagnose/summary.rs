@@ -42,13 +42,11 @@ fn sentence(case: &Case) -> String {
     match case.naming.cause {
         Cause::Free => format!("{wanted} is free: nothing stands in the way of this bind."),
         Cause::OtherNetns => {
-            let who = case.snapshot.elsewhere.first().map(|e| match case.snapshot.processes.get(&e.pid) {
-                Some(process) => who::one(process),
-                None => format!("pid {}", e.pid),
-            });
+            let sockets = case.snapshot.elsewhere.iter().map(|other| &other.socket);
+            let who = who::several(&who::processes(case.snapshot, sockets));
             format!(
                 "{wanted} is free here: {} listens on it in another network namespace, which is no conflict.",
-                who.unwrap_or_else(|| "somebody".into())
+                who.unwrap_or_else(|| "a process".into())
             )
         }
         Cause::SplitBrain => format!(
@@ -192,10 +190,7 @@ fn to_whom(case: &Case) -> String {
     let mut blockers = case.blockers();
     let (Some(socket), None) = (blockers.next(), blockers.next()) else { return String::new() };
     let Some(remote) = socket.remote else { return String::new() };
-    let own = socket.inet().map(|(_, local, _)| local);
-    let peer = case.snapshot.peers.iter().find(|peer| {
-        peer.remote.is_some() && peer.remote == own && peer.inet().is_some_and(|(_, at, _)| at == remote)
-    });
+    let peer = case.snapshot.peers.iter().find(|peer| peer.is_other_end_of(socket));
     let process = peer.and_then(|peer| who::several(&who::processes(case.snapshot, core::iter::once(peer))));
     match process {
         Some(process) => format!(" with {remote}, which is {process}"),

@@ -8,6 +8,7 @@ use crate::cure::{Action, Command, Cure, SourceFix};
 use crate::known;
 use crate::owner::{Ownership, Process, Runtime};
 use crate::snapshot::Snapshot;
+use crate::socket::Socket;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -253,9 +254,7 @@ fn managers(case: &Case, processes: &[&Process]) -> Vec<Cure> {
 
 /// The process at the other end of a connection, when it is on this machine.
 pub(super) fn peer_processes<'a>(snapshot: &'a Snapshot, case: &Case<'a>) -> Vec<&'a Process> {
-    let ends: Vec<_> = case.blockers().map(|s| (s.inet().map(|(_, local, _)| local), s.remote)).collect();
-    let peers = snapshot.peers.iter().filter(|peer| {
-        peer.remote.is_some() && ends.contains(&(peer.remote, peer.inet().map(|(_, local, _)| local)))
-    });
+    let ends: Vec<&Socket> = case.blockers().collect();
+    let peers = snapshot.peers.iter().filter(|peer| ends.iter().any(|end| peer.is_other_end_of(end)));
     who::processes(snapshot, peers)
 }

@@ -1,0 +1,149 @@
+//! What a person wants to see besides the verdict: every socket of the port, the other ends of its
+//! connections, the processes behind them, and listeners in other network namespaces.
+
+use super::Asker;
+use super::facts::{bound_itself, learn_options};
+use inuse_kernel::sockdiag::InetQuery;
+use inuse_kernel::{elsewhere, owners, process};
+use inuse_rules::snapshot::{Depth, PathFact};
+use inuse_rules::{Address, Attempt, Outcome, Ownership, Snapshot, Socket, State, Transport, judge};
+use std::collections::BTreeSet;
+
+/// Owners and other ends are looked up for at most this many connections that are not in the way.
+const BYSTANDERS: usize = 32;
+/// … and other ends for at most this many that are.
+const MOST_PEERS: usize = 64;
+/// Listeners are looked for at the other ends of connections to at most this many ports.
+const REMOTE_PORTS: usize = 8;
+/// Processes described in full.
+const MOST_PROCESSES: usize = 64;
+
+impl Asker {
+    pub(super) fn evidence(&mut self, snapshot: &mut Snapshot, attempt: &Attempt) {
+        if let Some((transport, local, _)) = attempt.address.inet()
+            && local.port() != 0
+        {
+            if snapshot.coverage.of(transport, local.port()) != Some(Depth::Every) {
+                self.port(snapshot, transport, local.port());
+            }
+            self.peers(snapshot, attempt, transport, local.port());
+        }
+        let shown = shown(snapshot, attempt);
+        self.owners(snapshot, &shown);
+        learn_options(snapshot, &shown.into_iter().filter(|&i| bound_itself(&snapshot.sockets[i])).collect());
+        self.elsewhere(snapshot, attempt);
+        processes(snapshot);
+    }
+
+    /// The other ends on this machine of the port's connections, and whoever listens at them.
+    fn peers(&mut self, snapshot: &mut Snapshot, attempt: &Attempt, transport: Transport, port: u16) {
+        let shown = shown(snapshot, attempt);
+        let ends: Vec<&Socket> = shown
+            .iter()
+            .map(|&index| &snapshot.sockets[index])
+            .filter(|socket| socket.remote.is_some() && socket.inet().is_some_and(|i| i.0 == transport))
+            .take(MOST_PEERS)
+            .collect();
+        if ends.is_empty() {
+            return;
+        }
+        let mut peers: Vec<Socket> = Vec::new();
+        // An interrupted or refused walk costs evidence, never the verdict: the rows are judged alone.
+        let _ = self.diag.inet(&InetQuery::peers(transport, port), &mut |row| {
+            if ends.iter().any(|end| row.is_other_end_of(end) && row.cookie != end.cookie) {
+                peers.push(row);
+            }
+        });
+        let remote_ports: BTreeSet<u16> = ends
+            .iter()
+            .filter(|end| !end.ownerless())
+            .filter_map(|end| Some(end.remote?.port()))
+            .take(REMOTE_PORTS)
+            .collect();
+        for remote in remote_ports {
+            let _ = self.diag.inet(&InetQuery::listeners(transport, remote), &mut |row| {
+                if row.state == State::Listen && remote != port {
+                    peers.push(row);
+                }
+            });
+        }
+        snapshot.peers = peers;
+    }
+
+    /// Nobody is in the way here: who listens there in another network namespace?
+    fn elsewhere(&mut self, snapshot: &mut Snapshot, attempt: &Attempt) {
+        match (&attempt.address, &snapshot.path) {
+            (Address::Inet { transport, local, .. }, _) => {
+                let free = judge(snapshot, attempt).outcome == Outcome::Ok;
+                if free && local.port() != 0 && snapshot.sockets.is_empty() {
+                    let seen =
+                        elsewhere::elsewhere(&self.netns, *transport, local.port(), elsewhere::DEFAULT_LIMIT);
+                    // A namespace that may not be entered takes nothing away from "free here".
+                    snapshot.elsewhere = seen.found;
+                }
+            }
+            (Address::Unix { .. }, Some(PathFact::Exists { file, .. })) if snapshot.sockets.is_empty() => {
+                let seen = elsewhere::unix_elsewhere(&self.netns, *file, elsewhere::DEFAULT_LIMIT);
+                snapshot.elsewhere = seen.into_found(&mut snapshot.blind);
+            }
+            (Address::Unix { .. }, _) => {}
+        }
+        let wanted: Vec<_> = snapshot
+            .elsewhere
+            .iter()
+            .map(|other| owners::Wanted { inode: other.socket.inode, uid: other.socket.uid })
+            .collect();
+        if !wanted.is_empty() {
+            let found = owners::find(&wanted, &owners::FindOptions::default()).found;
+            for other in &mut snapshot.elsewhere {
+                other.socket.owners = found.get(&other.socket.inode).cloned().unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// The sockets that a view shows: all that were bound themselves, all that are in the way of the
+/// attempt, and some of the others.
+fn shown(snapshot: &Snapshot, attempt: &Attempt) -> BTreeSet<usize> {
+    let plain = Attempt { reuseaddr: false, reuseport: false, ..attempt.clone() };
+    let mut shown: BTreeSet<usize> = BTreeSet::new();
+    for verdict in [judge(snapshot, attempt), judge(snapshot, &plain)] {
+        shown.extend(verdict.by());
+    }
+    let on_the_port = |socket: &Socket| match (socket.inet(), attempt.address.inet()) {
+        (Some((a, local, _)), Some((b, wanted, _))) => a == b && local.port() == wanted.port(),
+        _ => true,
+    };
+    let mut bystanders = BYSTANDERS;
+    for (index, socket) in snapshot.sockets.iter().enumerate().filter(|(_, socket)| on_the_port(socket)) {
+        if bound_itself(socket) {
+            shown.insert(index);
+        } else if bystanders > 0 && shown.insert(index) {
+            bystanders -= 1;
+        }
+    }
+    shown
+}
+
+/// Describes the processes behind everything that is shown.
+fn processes(snapshot: &mut Snapshot) {
+    let elsewhere = snapshot.elsewhere.iter().map(|other| &other.socket);
+    let sockets = snapshot.sockets.iter().chain(&snapshot.peers).chain(elsewhere);
+    let holdings = sockets.flat_map(|socket| socket.owners.holdings());
+    let pids: BTreeSet<u32> = holdings.map(|holding| holding.pid).collect();
+    for pid in pids.into_iter().take(MOST_PROCESSES) {
+        if let Some(process) = process::read(pid) {
+            snapshot.processes.insert(pid, process);
+        }
+    }
+    // A holder that ended between the two looks is about to let go.
+    for socket in &mut snapshot.sockets {
+        if let Ownership::Held(holdings) = &socket.owners
+            && !holdings.is_empty()
+            && snapshot.processes.len() < MOST_PROCESSES
+            && holdings.iter().all(|holding| !snapshot.processes.contains_key(&holding.pid))
+        {
+            socket.owners = Ownership::Gone;
+        }
+    }
+}

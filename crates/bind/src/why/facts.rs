@@ -1,0 +1,259 @@
+//! Fetching what the rule says it lacks, one kind of fact at a time.
+//!
+//! Not here: which facts are wanted (the rule names them), and the evidence that a person wants besides
+//! (`evidence`).
+
+use super::Asker;
+use inuse_kernel::sockdiag::{InetQuery, States};
+use inuse_kernel::version::kernel_version;
+use inuse_kernel::{locality, options, owners, sysctl, unixpath};
+use inuse_rules::address::UnixName;
+use inuse_rules::owner::NoOwner;
+use inuse_rules::snapshot::{Depth, PathFact};
+use inuse_rules::socket::Learned;
+use inuse_rules::{Address, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Options are read of at most this many sockets: each costs a duplicate and a few system calls.
+const MOST_OPTIONS: usize = 1024;
+
+impl Asker {
+    /// The facts that every question needs, and that cost next to nothing.
+    pub(super) fn begin(&mut self) -> Snapshot {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut snapshot = Snapshot {
+            taken_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            kernel: kernel_version(),
+            netns: self.netns.inode(),
+            asker: self.own_bind.then(std::process::id),
+            ..Snapshot::default()
+        };
+        // Since 5.9 one walk brings both families, in the order of the kernel's own chain.
+        snapshot.coverage.one_chain =
+            snapshot.kernel.as_ref().is_some_and(|kernel| (kernel.major, kernel.minor) >= (5, 9));
+        match sysctl::sysctls(&self.netns) {
+            Ok(seen) => snapshot.sysctls = seen.into_found(&mut snapshot.blind),
+            Err(error) => blind(&mut snapshot, error.blind_spot()),
+        }
+        snapshot
+    }
+
+    /// Fetches these facts as far as they can be had; what cannot is a blind spot.
+    pub(super) fn fetch(&mut self, snapshot: &mut Snapshot, address: &Address, facts: &[Fact]) {
+        let mut about: BTreeSet<usize> = BTreeSet::new();
+        for fact in facts {
+            match fact {
+                Fact::Listeners(transport, port) => {
+                    let query = InetQuery::listeners(*transport, *port);
+                    let depth = if *transport == Transport::Udp { Depth::Every } else { Depth::Listening };
+                    self.rows(snapshot, &query, |s| (*transport, *port) == (s.0, s.1));
+                    snapshot.coverage.ports.insert((*transport, *port), depth);
+                }
+                Fact::Sockets(transport, port) => self.port(snapshot, *transport, *port),
+                Fact::Everything(transport) => {
+                    self.rows(snapshot, &InetQuery::everything(*transport), |s| s.0 == *transport);
+                    snapshot.coverage.whole.push(*transport);
+                }
+                Fact::Locality(ip, scope) => match locality::locality(&self.netns, *ip, *scope) {
+                    Ok(locality) => _ = snapshot.locality.insert((*ip, *scope), locality),
+                    Err(error) => blind(snapshot, error.blind_spot()),
+                },
+                Fact::Path => self.path(snapshot, address),
+                Fact::UnixSockets => self.unix_sockets(snapshot, address),
+                Fact::V6only(index) | Fact::Reuseaddr(index) | Fact::Reuseport(index) => {
+                    about.insert(*index);
+                }
+                // The sysctls were read at the beginning; the others no interface shows.
+                Fact::UnprivilegedPortStart
+                | Fact::LocalPortRange
+                | Fact::Uid(_)
+                | Fact::ReuseportHistory
+                | Fact::PortHistory
+                | Fact::UdpOrder
+                | Fact::UnixAccepted(_) => {}
+            }
+        }
+        self.owners(snapshot, &about);
+        learn_options(snapshot, &about);
+    }
+
+    /// Every socket of a port.
+    pub(super) fn port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
+        self.rows(snapshot, &InetQuery::port(transport, port), |s| (transport, port) == (s.0, s.1));
+        snapshot.coverage.ports.insert((transport, port), Depth::Every);
+        if transport == Transport::Tcp {
+            if !snapshot.coverage.bound_inactive {
+                blind(
+                    snapshot,
+                    BlindSpot {
+                        what: format!(
+                            "sockets bound to port {port} that do not listen: this kernel does not list them"
+                        ),
+                        remedy: "a kernel from 6.8 on lists them".into(),
+                    },
+                );
+            }
+            self.explicit_ports(snapshot, port);
+        }
+    }
+
+    /// Replaces the rows of the transport and port that `covered` names by fresh ones.
+    fn rows(
+        &mut self,
+        snapshot: &mut Snapshot,
+        query: &InetQuery,
+        covered: impl Fn((Transport, u16)) -> bool,
+    ) {
+        match self.diag.inet_rows(query) {
+            Ok(seen) => {
+                let rows = seen.into_found(&mut snapshot.blind);
+                snapshot
+                    .sockets
+                    .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
+                snapshot.sockets.extend(rows.sockets);
+                if query.transport == Transport::Tcp {
+                    snapshot.coverage.bound_inactive = rows.bound_inactive;
+                }
+            }
+            Err(error) => blind(snapshot, error.blind_spot()),
+        }
+    }
+
+    /// Which connections of the port asked for it with bind(). Only they can tell, so only where there
+    /// are some.
+    fn explicit_ports(&mut self, snapshot: &mut Snapshot, port: u16) {
+        let connection = |socket: &Socket| {
+            matches!(socket.inet(), Some((Transport::Tcp, local, _)) if local.port() == port)
+                && socket.remote.is_some()
+                && !socket.mini
+        };
+        if !snapshot.sockets.iter().any(connection) {
+            return;
+        }
+        if let Ok(chosen) = self.diag.port_not_asked_for(&InetQuery::port(Transport::Tcp, port)) {
+            let chosen: BTreeSet<u64> = chosen.into_iter().collect();
+            for socket in snapshot.sockets.iter_mut().filter(|socket| connection(socket)) {
+                socket.bound_explicitly = Some(!chosen.contains(&socket.cookie));
+            }
+        }
+    }
+
+    /// What stands at a unix path, and the sockets behind that file.
+    fn path(&mut self, snapshot: &mut Snapshot, address: &Address) {
+        let Address::Unix { name: UnixName::Path(path), .. } = address else { return };
+        let fact = unixpath::path_fact(path);
+        if let PathFact::Exists { file, .. } = fact {
+            self.unix_sockets(snapshot, address);
+            unixpath::settle_device(path, file, &mut snapshot.sockets);
+            snapshot.sockets.retain(|socket| socket.file == Some(file) || socket.address == *address);
+        }
+        snapshot.path = Some(fact);
+    }
+
+    /// The unix sockets that have this name; for a path, all that are bound to some file.
+    fn unix_sockets(&mut self, snapshot: &mut Snapshot, address: &Address) {
+        let Address::Unix { name, .. } = address else { return };
+        match self.diag.unix_rows(States::ALL) {
+            Ok(seen) => {
+                let rows = seen.into_found(&mut snapshot.blind);
+                snapshot.sockets = rows.into_iter().map(|row| row.socket).collect();
+                snapshot.sockets.retain(|socket| match (&socket.address, name) {
+                    (Address::Unix { .. }, UnixName::Path(_)) => socket.file.is_some(),
+                    (Address::Unix { name: other, .. }, name) => other == name,
+                    _ => false,
+                });
+                snapshot.coverage.unix = true;
+            }
+            Err(error) => blind(snapshot, error.blind_spot()),
+        }
+    }
+
+    /// Finds who has these sockets open, in one search for all of them. One that seems to be the
+    /// kernel's own is looked at again: it may just have closed.
+    pub(super) fn owners(&mut self, snapshot: &mut Snapshot, about: &BTreeSet<usize>) {
+        let open: Vec<usize> = about
+            .iter()
+            .copied()
+            .filter(|&index| {
+                snapshot
+                    .sockets
+                    .get(index)
+                    .is_some_and(|socket| socket.inode != 0 && socket.owners == Ownership::NotAsked)
+            })
+            .collect();
+        let wanted: Vec<owners::Wanted> = open
+            .iter()
+            .map(|&index| &snapshot.sockets[index])
+            .chain(snapshot.peers.iter().filter(|peer| peer.inode != 0 && peer.owners == Ownership::NotAsked))
+            .map(|socket| owners::Wanted { inode: socket.inode, uid: socket.uid })
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let found = owners::find(&wanted, &owners::FindOptions::default()).into_found(&mut snapshot.blind);
+        let owner_of = |socket: &Socket| found.get(&socket.inode).cloned().unwrap_or_default();
+        for index in open {
+            let mut owner = owner_of(&snapshot.sockets[index]);
+            let doubtful = matches!(owner, Ownership::Nobody(NoOwner::Kernel) | Ownership::Hidden);
+            if doubtful && matches!(self.diag.get(&snapshot.sockets[index]), Ok(None)) {
+                owner = Ownership::Gone;
+            }
+            snapshot.sockets[index].owners = owner;
+        }
+        for peer in &mut snapshot.peers {
+            if peer.owners == Ownership::NotAsked {
+                peer.owners = owner_of(peer);
+            }
+        }
+    }
+}
+
+/// Reads the options of these sockets where somebody has them open and the caller may; then lets them
+/// speak for the remains beside them.
+pub(super) fn learn_options(snapshot: &mut Snapshot, about: &BTreeSet<usize>) {
+    for &index in about.iter().take(MOST_OPTIONS) {
+        let Some(socket) = snapshot.sockets.get(index) else { continue };
+        if socket.options.learned != Learned::NotYet || socket.inet().is_none() {
+            continue;
+        }
+        let Ownership::Held(holdings) = &socket.owners else { continue };
+        let cookie = (socket.cookie != 0).then_some(socket.cookie);
+        let mut refused = None;
+        let mut read = None;
+        for holding in holdings {
+            match options::read(holding, socket.inode, cookie) {
+                Ok(live) => {
+                    read = Some(live);
+                    break;
+                }
+                Err(why) => refused = Some(why.blind_spot(holding.pid)),
+            }
+        }
+        if let Some(live) = read {
+            let options = &mut snapshot.sockets[index].options;
+            (options.reuseaddr, options.reuseport) = (Some(live.reuseaddr), Some(live.reuseport));
+            options.v6only = options.v6only.or(live.v6only);
+            options.learned = Learned::Getsockopt;
+        } else if let Some(spot) = refused {
+            blind(snapshot, spot);
+        }
+    }
+    if about.len() > MOST_OPTIONS {
+        let what = format!("the options of {} more sockets on this port", about.len() - MOST_OPTIONS);
+        blind(snapshot, BlindSpot { what, remedy: "ask for one address of the port".into() });
+    }
+    infer::from_siblings(snapshot);
+}
+
+/// Notes what was not seen, once.
+pub(super) fn blind(snapshot: &mut Snapshot, spot: BlindSpot) {
+    if !snapshot.blind.contains(&spot) {
+        snapshot.blind.push(spot);
+    }
+}
+
+/// Whether a socket was bound itself and so decides before any connection does.
+pub(super) fn bound_itself(socket: &Socket) -> bool {
+    matches!(socket.state, State::Listen | State::Bound | State::Unconn)
+}

@@ -1,0 +1,105 @@
+//! Why does this bind fail? Gathers the facts that the rule asks for, and hands them over.
+//!
+//! The rule names what it lacks, this fetches it and asks again: so the cheap question comes first,
+//! and nothing is decided here. It changes nothing on the machine: it reads sock_diag, /proc and
+//! sysctls, and duplicates of other processes' sockets are held for their getsockopts only.
+
+mod evidence;
+mod facts;
+
+use inuse_kernel::Error;
+use inuse_kernel::netns::{Netns, NetnsName};
+use inuse_kernel::sockdiag::SockDiag;
+use inuse_rules::{Attempt, Diagnosis, Outcome, Snapshot, Verdict, diagnose, judge};
+
+/// The rule is asked at most this often for one answer: each round must bring a new fact.
+const ROUNDS: usize = 8;
+
+/// How to ask.
+#[derive(Clone, Debug, Default)]
+pub struct WhyOptions {
+    /// Another network namespace than the caller's own.
+    pub netns: Option<NetnsName>,
+    /// The caller asks about its own bind: a holder with this pid is the caller itself.
+    pub own_bind: bool,
+}
+
+/// Somebody who can be asked why.
+pub struct Asker {
+    netns: Netns,
+    diag: SockDiag,
+    own_bind: bool,
+}
+
+/// An answer and everything it rests on.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The facts.
+    pub snapshot: Snapshot,
+    /// What follows from them.
+    pub diagnosis: Diagnosis,
+}
+
+impl Asker {
+    /// Opens the namespace and the conversation with sock_diag.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered, or the kernel has no sock_diag.
+    pub fn new(options: &WhyOptions) -> Result<Asker, Error> {
+        let netns = match &options.netns {
+            Some(name) => Netns::open(name)?,
+            None => Netns::current(),
+        };
+        let diag = SockDiag::open(&netns)?;
+        Ok(Asker { netns, diag, own_bind: options.own_bind })
+    }
+
+    /// The namespace that is asked about.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// The whole answer: verdicts, cause, holders and their owners, cures.
+    pub fn why(&mut self, attempt: &Attempt) -> Report {
+        let mut snapshot = self.begin();
+        // Without and with each option: the answer to all of these is shown.
+        let asks = [(false, false), (true, false), (false, true), (attempt.reuseaddr, attempt.reuseport)]
+            .map(|(reuseaddr, reuseport)| Attempt { reuseaddr, reuseport, ..attempt.clone() });
+        self.settle(&mut snapshot, &asks);
+        self.evidence(&mut snapshot, attempt);
+        // Owners open the way to options, and these to a decided verdict.
+        self.settle(&mut snapshot, &asks);
+        let diagnosis = diagnose(&snapshot, attempt);
+        Report { snapshot, diagnosis }
+    }
+
+    /// Only the verdict, with no more facts than it needs: for asking about many addresses in a row.
+    pub fn verdict(&mut self, attempt: &Attempt) -> Verdict {
+        let mut snapshot = self.begin();
+        self.settle(&mut snapshot, std::slice::from_ref(attempt));
+        judge(&snapshot, attempt)
+    }
+
+    /// Asks the rule, fetches what it lacks, and asks again, until nothing new comes.
+    fn settle(&mut self, snapshot: &mut Snapshot, asks: &[Attempt]) {
+        let mut tried = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut wanted: Vec<_> = asks
+                .iter()
+                .filter_map(|attempt| match judge(snapshot, attempt).outcome {
+                    Outcome::Unknown { missing, .. } => Some(missing),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            wanted.sort();
+            wanted.dedup();
+            wanted.retain(|fact| !tried.contains(fact));
+            if wanted.is_empty() {
+                return;
+            }
+            self.fetch(snapshot, &asks[0].address, &wanted);
+            tried.extend(wanted);
+        }
+    }
+}

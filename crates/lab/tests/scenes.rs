@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Causes without a scene, and why.
 const NOT_STAGED: &[(Cause, &str)] = &[
-    (Cause::Denied, "needs a security module or a cgroup program that every machine would have"),
     (Cause::SocketUnit, "needs systemd as pid 1"),
     (Cause::ContainerProxy, "needs a container runtime; a process that merely has its name is not one"),
     (Cause::ContainerProxyStale, "needs a container runtime"),

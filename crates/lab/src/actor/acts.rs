@@ -42,6 +42,7 @@ pub(super) fn perform(open: &mut Vec<(String, OwnedFd)>, act: &Act<'_>) -> io::R
             recv(named(open, s)?, buffer.as_mut_slice(), RecvFlags::empty())?;
         }
         Act::ShutdownWrite(s) => shutdown(named(open, s)?, Shutdown::Write)?,
+        Act::ShutdownRead(s) => shutdown(named(open, s)?, Shutdown::Read)?,
         Act::Close(s) => {
             named(open, s)?;
             open.retain(|(name, _)| name != s);

@@ -7,7 +7,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{Expect, HERE, IN_USE, OK, Opt, Scene, Sight, Step, Wanted, row};
+use super::{ANN, Expect, HERE, IN_USE, OK, Opt, Scene, Sight, Step, TOM, Wanted, row};
 use crate::cause::Cause;
 use crate::socket::State;
 
@@ -16,6 +16,15 @@ const CAREFUL_SERVER: &[Step<'static>] = &[
     Actor("server", 0),
     Does("server", Socket("s", Tcp4)),
     Does("server", Set("s", Opt::Reuseaddr, true)),
+    Does("server", Bind("s", Inet(HERE))),
+    Does("server", Listen("s", 16)),
+];
+
+/// As `SERVER`, with SO_REUSEPORT, of the user 1000.
+const SHARING_SERVER: &[Step<'static>] = &[
+    Actor("server", TOM),
+    Does("server", Socket("s", Tcp4)),
+    Does("server", Set("s", Opt::Reuseport, true)),
     Does("server", Bind("s", Inet(HERE))),
     Does("server", Listen("s", 16)),
 ];
@@ -63,6 +72,18 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "free-after-reuseaddr",
+        asker: 0,
+    },
+    Scene {
+        name: "time-wait-reuseport",
+        cause: Cause::TimeWait,
+        also: &[],
+        story: "The remains of a server with SO_REUSEPORT. A successor that sets it can bind, whoever runs it: a \
+                TIME_WAIT has no user.",
+        acts: &[SHARING_SERVER, CLIENT, SERVER_CLOSES_FIRST],
+        attempt: Wanted::tcp(HERE).by(ANN),
+        expect: Expect { plain: IN_USE, reuseaddr: IN_USE, reuseport: OK },
+        twin: "reuseport-mismatch",
         asker: 0,
     },
     Scene {
@@ -161,6 +182,28 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "fin-wait-2",
+        asker: 0,
+    },
+    Scene {
+        name: "closing-orphan-last-ack",
+        cause: Cause::ClosingOrphan,
+        also: &[],
+        story: "The client had said that it would send no more, and does not read. The server sent much and exited: \
+                the last of it is still to be delivered.",
+        acts: &[
+            SERVER,
+            CLIENT,
+            &[
+                Does("client", ShutdownWrite("c")),
+                row(HERE, State::CloseWait),
+                Does("server", Send("a", 16 << 20)),
+                Does("server", Exit),
+                row(HERE, State::LastAck),
+            ],
+        ],
+        attempt: Wanted::tcp(HERE),
+        expect: Expect::always(IN_USE),
+        twin: "close-wait",
         asker: 0,
     },
 ];

@@ -70,9 +70,18 @@ pub(super) const SCENES: &[Scene] = &[
         name: "split-brain-reuseport",
         cause: Cause::SplitBrain,
         also: &[],
-        story: "Two servers of one user set SO_REUSEPORT on the same port: the kernel will share the \
-                connections out between them, wanted or not.",
-        acts: &[SHARING_SERVER],
+        story: "Two servers of one user share a port by SO_REUSEPORT, and a third one joins them: the \
+                kernel shares the connections out among them, wanted or not.",
+        acts: &[
+            SHARING_SERVER,
+            &[
+                Actor("another", TOM),
+                Does("another", Socket("s", Tcp4)),
+                Does("another", Set("s", Opt::Reuseport, true)),
+                Does("another", Bind("s", Inet(HERE))),
+                Does("another", Listen("s", 16)),
+            ],
+        ],
         attempt: Wanted::tcp(HERE).by(TOM).with(false, true),
         expect: Expect { plain: IN_USE, reuseaddr: IN_USE, reuseport: OK },
         twin: "reuseport-mismatch",
@@ -103,6 +112,23 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(true, false),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "second-listen",
+        asker: 0,
+    },
+    Scene {
+        name: "free-udp-reuseaddr",
+        cause: Cause::Free,
+        also: &[],
+        story: "A datagram server with SO_REUSEADDR, and a newcomer with it: any number may have the address, and \
+                the last one gets the datagrams.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", Socket("s", Udp4)),
+            Does("server", Set("s", Opt::Reuseaddr, true)),
+            Does("server", Bind("s", Inet(HERE))),
+        ]],
+        attempt: Wanted::udp(HERE).with(true, false),
+        expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
+        twin: "udp",
         asker: 0,
     },
 ];

@@ -8,10 +8,10 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANY, ANY6, Expect, HERE, HERE6, IN_USE, OK, Opt, Scene, Step, Wanted, row, v4};
+use super::{ANY, ANY6, Expect, HERE, HERE6, IN_USE, OK, Opt, P, Scene, Step, Wanted, row, v4, v6};
 use crate::cause::Cause;
 use crate::socket::State;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A server on `[::]`, which takes IPv4 as well.
 const DUAL_SERVER: &[Step<'static>] = &[
@@ -49,6 +49,12 @@ const V6_CLIENT: &[Step<'static>] = &[
 
 /// Where the outgoing connections of these scenes lead.
 const BACKEND_AT: core::net::SocketAddr = v4(Ipv4Addr::LOCALHOST, 5432);
+
+/// The same by IPv6.
+const BACKEND6_AT: core::net::SocketAddr = v6(Ipv6Addr::LOCALHOST, 5432);
+
+/// 127.0.0.1:8080 as an IPv6 socket writes it.
+const MAPPED: core::net::SocketAddr = v6(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), P);
 
 /// Something to connect to.
 const BACKEND: &[Step<'static>] = &[
@@ -196,6 +202,21 @@ pub(super) const SCENES: &[Scene] = &[
         asker: 0,
     },
     Scene {
+        name: "wildcard-vs-specific-udp",
+        cause: Cause::WildcardVsSpecific,
+        also: &[Cause::Udp],
+        story: "A datagram server has 127.0.0.1, and another one wants 0.0.0.0.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", Socket("s", Udp4)),
+            Does("server", Bind("s", Inet(HERE))),
+        ]],
+        attempt: Wanted::udp(ANY),
+        expect: Expect::always(IN_USE),
+        twin: "udp",
+        asker: 0,
+    },
+    Scene {
         name: "listener-same-wildcard",
         cause: Cause::Listener,
         also: &[],
@@ -204,6 +225,22 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "wildcard-vs-specific-reverse",
+        asker: 0,
+    },
+    Scene {
+        name: "listener-mapped",
+        cause: Cause::Listener,
+        also: &[],
+        story: "A server listens on 127.0.0.1 by an IPv6 socket, as ::ffff:127.0.0.1. That is the very address.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", Socket("s", Tcp6)),
+            Does("server", Bind("s", Inet(MAPPED))),
+            Does("server", Listen("s", 16)),
+        ]],
+        attempt: Wanted::tcp(HERE),
+        expect: Expect::always(IN_USE),
+        twin: "dual-stack",
         asker: 0,
     },
     Scene {
@@ -247,6 +284,28 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "bound-not-listening",
+        asker: 0,
+    },
+    Scene {
+        name: "ephemeral-collision-v6",
+        cause: Cause::EphemeralCollision,
+        also: &[Cause::V6BlocksV4],
+        story: "An outgoing IPv6 connection was given the port, and 0.0.0.0 is refused on its account.",
+        acts: &[&[
+            Actor("backend", 0),
+            Does("backend", Socket("s", Tcp6)),
+            Does("backend", Bind("s", Inet(BACKEND6_AT))),
+            Does("backend", Listen("s", 16)),
+            RANGE_OF_ONE,
+            Actor("app", 0),
+            Does("app", Socket("c", Tcp6)),
+            Does("app", Connect("c", Inet(BACKEND6_AT))),
+            Does("backend", Accept("s", "a")),
+            row(HERE6, State::Established),
+        ]],
+        attempt: Wanted::tcp(ANY),
+        expect: Expect::always(IN_USE),
+        twin: "v6-blocks-v4",
         asker: 0,
     },
     Scene {

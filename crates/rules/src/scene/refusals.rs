@@ -7,15 +7,19 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
-use super::{Expect, OK, Scene, TOM, Wanted, v4};
+use super::{Expect, OK, Scene, TOM, Wanted, v4, v6};
 use crate::cause::Cause;
 use crate::verdict::{Call, Errno};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A port that ordinary users may not bind.
 const HTTP: SocketAddr = v4(Ipv4Addr::LOCALHOST, 80);
 /// An address of the documentation range, on no interface unless a scene adds it.
 pub(super) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+/// An IPv6 address of the documentation range, on no interface.
+const ELSEWHERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+/// An address that means nothing without an interface.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// A name that asks the kernel to choose the port.
 const ANY_PORT: SocketAddr = v4(Ipv4Addr::LOCALHOST, 0);
 
@@ -51,6 +55,40 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(Some((Errno::EADDRNOTAVAIL, Call::Bind))),
         twin: "free-local-address",
+        asker: 0,
+    },
+    Scene {
+        name: "not-local-before-privileged",
+        cause: Cause::NotLocal,
+        also: &[],
+        story: "An ordinary user wants port 80 of an address that is on no interface. For IPv4 the kernel looks at \
+                the address first.",
+        acts: &[],
+        attempt: Wanted::tcp(v4(ELSEWHERE, 80)).by(TOM),
+        expect: Expect::always(Some((Errno::EADDRNOTAVAIL, Call::Bind))),
+        twin: "privileged-before-not-local",
+        asker: TOM,
+    },
+    Scene {
+        name: "privileged-before-not-local",
+        cause: Cause::Privileged,
+        also: &[],
+        story: "The same for IPv6, where the kernel looks at the port first.",
+        acts: &[],
+        attempt: Wanted::tcp(v6(ELSEWHERE6, 80)).by(TOM),
+        expect: Expect::always(Some((Errno::EACCES, Call::Bind))),
+        twin: "not-local-before-privileged",
+        asker: TOM,
+    },
+    Scene {
+        name: "not-local-needs-scope",
+        cause: Cause::NotLocal,
+        also: &[],
+        story: "A link-local address was written without the interface that it is meant for.",
+        acts: &[],
+        attempt: Wanted::tcp(v6(LINK_LOCAL, 8080)),
+        expect: Expect::always(Some((Errno::EINVAL, Call::Bind))),
+        twin: "free",
         asker: 0,
     },
     Scene {

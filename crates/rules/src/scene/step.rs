@@ -53,6 +53,8 @@ pub enum Act<'a> {
     Recv(&'a str, u32),
     /// shutdown(2) of the sending side.
     ShutdownWrite(&'a str),
+    /// shutdown(2) of the receiving side; a listener gives up listening by it, and keeps its port.
+    ShutdownRead(&'a str),
     /// close(2).
     Close(&'a str),
     /// fork(2): the child is an actor of the given name that inherits every descriptor.
@@ -257,6 +259,7 @@ impl fmt::Display for Act<'_> {
             Act::Send(s, bytes) => write!(f, "send({s}, {bytes} bytes, MSG_DONTWAIT)"),
             Act::Recv(s, bytes) => write!(f, "recv({s}, {bytes} bytes)"),
             Act::ShutdownWrite(s) => write!(f, "shutdown({s}, SHUT_WR)"),
+            Act::ShutdownRead(s) => write!(f, "shutdown({s}, SHUT_RD)"),
             Act::Close(s) => write!(f, "close({s})"),
             Act::Fork(child) => write!(f, "fork() = {child}"),
             Act::Exec(words) => {

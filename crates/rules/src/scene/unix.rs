@@ -6,7 +6,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::{Abstract, Path};
 use super::Step::*;
-use super::{Answer, Expect, IN_USE, OK, Scene, Step, Thing, Wanted};
+use super::{Answer, Expect, IN_USE, OK, Scene, Step, TOM, Thing, Wanted};
 use crate::cause::Cause;
 use crate::verdict::{Call, Errno};
 
@@ -74,6 +74,40 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::plain(UnixStream, Abstract("app")),
         expect: TAKEN,
         twin: "free-abstract-other-type",
+        asker: 0,
+    },
+    Scene {
+        name: "unix-live-not-listening",
+        cause: Cause::UnixLive,
+        also: &[],
+        story: "A server has bound the path and does not listen yet. A connection is refused, as it would be if the \
+                file were stale; but it is not.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", Socket("s", UnixStream)),
+            Does("server", Bind("s", Path(SOCKET))),
+        ]],
+        attempt: Wanted::path(SOCKET),
+        expect: TAKEN,
+        twin: "unix-stale",
+        asker: 0,
+    },
+    Scene {
+        name: "unix-live-other-netns",
+        cause: Cause::UnixLive,
+        also: &[Cause::OtherNetns],
+        story: "A server in another network namespace serves the path. The socket tables of this namespace do not \
+                show it, and removing the file would cut it off.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", OwnNetwork),
+            Does("server", Socket("s", UnixStream)),
+            Does("server", Bind("s", Path(SOCKET))),
+            Does("server", Listen("s", 16)),
+        ]],
+        attempt: Wanted::path(SOCKET),
+        expect: TAKEN,
+        twin: "unix-stale",
         asker: 0,
     },
     Scene {
@@ -151,4 +185,19 @@ pub(super) const SCENES: &[Scene] = &[
         &[&[Create(SOCKET, Thing::DanglingLink)]],
         "A symbolic link that leads nowhere stands at the path: nothing is there, and the name is taken.",
     ),
+    Scene {
+        name: "denied-unix-directory",
+        cause: Cause::Denied,
+        also: &[],
+        story: "An ordinary user wants a socket in a directory of root.",
+        acts: &[&[Create("/run/private", Thing::Directory)]],
+        attempt: Wanted::path("/run/private/app.sock").by(TOM),
+        expect: Expect {
+            plain: Some((Errno::EACCES, Call::Bind)),
+            reuseaddr: Some((Errno::EACCES, Call::Bind)),
+            reuseport: NO_REUSEPORT,
+        },
+        twin: "unix-live",
+        asker: TOM,
+    },
 ];

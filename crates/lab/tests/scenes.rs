@@ -24,7 +24,6 @@ const NOT_STAGED: &[(Cause, &str)] = &[
     (Cause::Respawned, "is about two moments, before and after something was freed"),
     (Cause::KernelSocket, "needs a kernel service, such as an NFS server"),
     (Cause::TearingDown, "lasts for microseconds"),
-    (Cause::OwnProcess, "is about the asking program itself"),
     (Cause::NoSocket, "needs a packet filter's redirection"),
     (Cause::Unknown, "is the absence of a cause"),
 ];

@@ -11,7 +11,7 @@
 //!     }
 //! }
 //! stage.attempt(&scene.attempt)?; // what the kernel says to a bind
-//! stage.run(scene.asker, Program::Path("ss"), &["-tan"])?;
+//! stage.run(0, Program::Path("ss"), &["-tan"])?;
 //! stage.end()                     // every actor is gone
 //! # }
 //! ```

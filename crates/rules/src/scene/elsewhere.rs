@@ -8,7 +8,7 @@ use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
 use super::refusals::ELSEWHERE;
-use super::{Expect, HERE, HERE6, OK, Scene, Step, Wanted, v4};
+use super::{AskedBy, Expect, HERE, HERE6, OK, Scene, Step, Wanted, v4};
 use crate::cause::Cause;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -30,7 +30,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(OK),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-other-port",
@@ -41,7 +41,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(Ipv4Addr::LOCALHOST, 8081)),
         expect: Expect::always(OK),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-other-protocol",
@@ -52,7 +52,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::udp(HERE),
         expect: Expect::always(OK),
         twin: "udp",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "other-netns",
@@ -70,7 +70,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(OK),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "split-brain",
@@ -82,7 +82,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "free-beside-one-server",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-beside-one-server",
@@ -93,6 +93,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "split-brain",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

@@ -6,7 +6,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
-use super::{ANY, Expect, HERE, IN_USE, Scene, Signal, Step, TOM, Wanted};
+use super::{ANY, AskedBy, Expect, HERE, IN_USE, Scene, Signal, Step, TOM, Wanted};
 use crate::cause::Cause;
 
 /// The server of most scenes: one process, one listener, no option set.
@@ -31,7 +31,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener-inherited",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-with-client",
@@ -51,7 +51,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "established-leftover",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-of-another-user",
@@ -67,7 +67,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "owner-hidden",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "owner-hidden",
@@ -79,7 +79,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).by(TOM),
         expect: Expect::always(IN_USE),
         twin: "listener-of-another-user",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
     Scene {
         name: "listener-inherited",
@@ -94,7 +94,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-beside-heir",
@@ -106,7 +106,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener-inherited",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "workers-outlived-master",
@@ -131,7 +131,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener-with-workers",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-with-workers",
@@ -143,7 +143,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "workers-outlived-master",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "suspended",
@@ -154,7 +154,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "bound-not-listening",
@@ -165,7 +165,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "bound-not-listening-shutdown",
@@ -176,7 +176,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "in-flight",
@@ -195,7 +195,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "io-uring-file",
@@ -207,7 +207,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener-with-ring",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-with-ring",
@@ -219,7 +219,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "io-uring-file",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "thread-fd-table",
@@ -231,7 +231,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "thread-fd-table-main-exited",
@@ -243,7 +243,18 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
+    },
+    Scene {
+        name: "own-process",
+        cause: Cause::OwnProcess,
+        also: &[Cause::Listener],
+        story: "A program binds the same address twice, and asks why the second bind fails.",
+        acts: &[SERVER],
+        attempt: Wanted::tcp(HERE),
+        expect: Expect::always(IN_USE),
+        twin: "listener",
+        asker: AskedBy::Actor("server"),
     },
     Scene {
         name: "udp",
@@ -258,6 +269,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::udp(ANY),
         expect: Expect::always(IN_USE),
         twin: "free-other-protocol",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

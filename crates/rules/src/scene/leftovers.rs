@@ -7,7 +7,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANN, Expect, HERE, IN_USE, OK, Opt, Scene, Sight, Step, TOM, Wanted, row};
+use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Sight, Step, TOM, Wanted, row};
 use crate::cause::Cause;
 use crate::socket::State;
 
@@ -60,7 +60,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "fin-wait-2",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "time-wait-reuseaddr",
@@ -72,7 +72,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "free-after-reuseaddr",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "time-wait-reuseport",
@@ -84,7 +84,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).by(ANN),
         expect: Expect { plain: IN_USE, reuseaddr: IN_USE, reuseport: OK },
         twin: "reuseport-mismatch",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-after-reuseaddr",
@@ -96,7 +96,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(true, false),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "time-wait-reuseaddr",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-peer-closed-first",
@@ -117,7 +117,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(OK),
         twin: "time-wait",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "fin-wait-2",
@@ -129,7 +129,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "time-wait",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "fin-wait-2-reuseaddr",
@@ -140,7 +140,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "time-wait-reuseaddr",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "close-wait",
@@ -155,7 +155,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "established-leftover",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "established-leftover",
@@ -166,7 +166,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "close-wait",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "closing-orphan",
@@ -182,7 +182,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "fin-wait-2",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "closing-orphan-last-ack",
@@ -204,6 +204,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "close-wait",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

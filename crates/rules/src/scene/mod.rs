@@ -44,8 +44,8 @@ pub struct Scene {
     pub expect: Expect,
     /// The name of a scene that looks much like this one and has another cause.
     pub twin: &'static str,
-    /// The uid that asks why.
-    pub asker: u32,
+    /// Who asks why.
+    pub asker: AskedBy,
 }
 
 impl Scene {
@@ -58,7 +58,7 @@ impl Scene {
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = Vec::new();
         let several = |uid: u32| uid != 0;
-        if several(self.asker)
+        if matches!(self.asker, AskedBy::User(uid) if several(uid))
             || several(self.attempt.uid)
             || self.steps().any(|step| matches!(step, Step::Actor(_, uid) if several(*uid)))
         {
@@ -76,6 +76,15 @@ impl Scene {
         }
         needs
     }
+}
+
+/// Who asks why the attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// A process of its own, of that uid: somebody types a command.
+    User(u32),
+    /// That actor, about its own bind: a program that uses the library.
+    Actor(&'static str),
 }
 
 /// What the machine must offer for a scene, beyond namespaces.

@@ -7,7 +7,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANN, Expect, HERE, IN_USE, OK, Opt, Scene, Step, TOM, Wanted};
+use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Step, TOM, Wanted};
 use crate::cause::Cause;
 use crate::verdict::Errno;
 
@@ -42,7 +42,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).by(ANN).with(false, true),
         expect: Expect::always(IN_USE),
         twin: "split-brain-reuseport",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "reuseport-mismatch-root",
@@ -53,7 +53,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(false, true),
         expect: Expect::always(IN_USE),
         twin: "split-brain-reuseport",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "reuseport-mismatch-old-lacks-it",
@@ -64,7 +64,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(false, true),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "split-brain-reuseport",
@@ -85,7 +85,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).by(TOM).with(false, true),
         expect: Expect { plain: IN_USE, reuseaddr: IN_USE, reuseport: OK },
         twin: "reuseport-mismatch",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "second-listen",
@@ -100,7 +100,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(true, false),
         expect: Expect::always(IN_USE),
         twin: "free-nobody-listens",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-nobody-listens",
@@ -112,7 +112,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).with(true, false),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "second-listen",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-udp-reuseaddr",
@@ -129,6 +129,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::udp(HERE).with(true, false),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },
         twin: "udp",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

@@ -8,7 +8,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANY, ANY6, Expect, HERE, HERE6, IN_USE, OK, Opt, P, Scene, Step, Wanted, row, v4, v6};
+use super::{ANY, ANY6, AskedBy, Expect, HERE, HERE6, IN_USE, OK, Opt, P, Scene, Step, Wanted, row, v4, v6};
 use crate::cause::Cause;
 use crate::socket::State;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -78,7 +78,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "free-v6only-pair",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "dual-stack-reverse",
@@ -90,7 +90,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY6),
         expect: Expect::always(IN_USE),
         twin: "free-v6only-newcomer",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-v6only-pair",
@@ -101,7 +101,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(OK),
         twin: "dual-stack",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-v6only-newcomer",
@@ -112,7 +112,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY6).v6only(),
         expect: Expect::always(OK),
         twin: "dual-stack-reverse",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "v6-blocks-v4",
@@ -124,7 +124,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "free-beside-v6-connection",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "v6-blocks-v4-time-wait",
@@ -145,7 +145,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "free-after-v6only",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-beside-v6-connection",
@@ -156,7 +156,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(OK),
         twin: "v6-blocks-v4",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-after-v6only",
@@ -177,7 +177,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(OK),
         twin: "v6-blocks-v4-time-wait",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "wildcard-vs-specific",
@@ -188,7 +188,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "listener",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "wildcard-vs-specific-reverse",
@@ -199,7 +199,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "listener-same-wildcard",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "wildcard-vs-specific-udp",
@@ -214,7 +214,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::udp(ANY),
         expect: Expect::always(IN_USE),
         twin: "udp",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-same-wildcard",
@@ -225,7 +225,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "wildcard-vs-specific-reverse",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "listener-mapped",
@@ -241,7 +241,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "dual-stack",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "ephemeral-collision",
@@ -263,7 +263,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "established-leftover",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "ephemeral-collision-bound",
@@ -284,7 +284,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "bound-not-listening",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "ephemeral-collision-v6",
@@ -306,7 +306,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY),
         expect: Expect::always(IN_USE),
         twin: "v6-blocks-v4",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "self-connect",
@@ -323,6 +323,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),
         twin: "ephemeral-collision",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

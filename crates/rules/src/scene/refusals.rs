@@ -7,7 +7,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
-use super::{Expect, OK, Scene, TOM, Wanted, v4, v6};
+use super::{AskedBy, Expect, OK, Scene, TOM, Wanted, v4, v6};
 use crate::cause::Cause;
 use crate::verdict::{Call, Errno};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -33,7 +33,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HTTP).by(TOM),
         expect: Expect::always(Some((Errno::EACCES, Call::Bind))),
         twin: "free-unprivileged-start",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
     Scene {
         name: "free-unprivileged-start",
@@ -44,7 +44,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HTTP).by(TOM),
         expect: Expect::always(OK),
         twin: "privileged",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
     Scene {
         name: "not-local",
@@ -55,7 +55,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(Some((Errno::EADDRNOTAVAIL, Call::Bind))),
         twin: "free-local-address",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "not-local-before-privileged",
@@ -67,7 +67,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 80)).by(TOM),
         expect: Expect::always(Some((Errno::EADDRNOTAVAIL, Call::Bind))),
         twin: "privileged-before-not-local",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
     Scene {
         name: "privileged-before-not-local",
@@ -78,7 +78,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v6(ELSEWHERE6, 80)).by(TOM),
         expect: Expect::always(Some((Errno::EACCES, Call::Bind))),
         twin: "not-local-before-privileged",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
     Scene {
         name: "not-local-needs-scope",
@@ -89,7 +89,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v6(LINK_LOCAL, 8080)),
         expect: Expect::always(Some((Errno::EINVAL, Call::Bind))),
         twin: "free",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-local-address",
@@ -100,7 +100,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "not-local",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "ephemeral-exhausted",
@@ -120,7 +120,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY_PORT),
         expect: Expect::always(Some((Errno::EADDRINUSE, Call::Bind))),
         twin: "free-one-port-left",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-one-port-left",
@@ -137,6 +137,6 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(ANY_PORT),
         expect: Expect::always(OK),
         twin: "ephemeral-exhausted",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
 ];

@@ -6,7 +6,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::{Abstract, Path};
 use super::Step::*;
-use super::{Answer, Expect, IN_USE, OK, Scene, Step, TOM, Thing, Wanted};
+use super::{Answer, AskedBy, Expect, IN_USE, OK, Scene, Step, TOM, Thing, Wanted};
 use crate::cause::Cause;
 use crate::verdict::{Call, Errno};
 
@@ -49,7 +49,7 @@ const fn obstacle(
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-stale",
-        asker: 0,
+        asker: AskedBy::User(0),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-stale",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "unix-live-abstract",
@@ -74,7 +74,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::plain(UnixStream, Abstract("app")),
         expect: TAKEN,
         twin: "free-abstract-other-type",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "unix-live-not-listening",
@@ -90,7 +90,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-stale",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "unix-live-other-netns",
@@ -108,7 +108,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-stale",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "unix-stale",
@@ -119,7 +119,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-live",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "unix-stale-beside-unlinked",
@@ -140,7 +140,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: TAKEN,
         twin: "unix-live",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-unix-unlinked",
@@ -151,7 +151,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::path(SOCKET),
         expect: FREE,
         twin: "unix-live",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     Scene {
         name: "free-abstract-other-type",
@@ -163,7 +163,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::plain(UnixDatagram, Abstract("app")),
         expect: FREE,
         twin: "unix-live-abstract",
-        asker: 0,
+        asker: AskedBy::User(0),
     },
     obstacle(
         "unix-not-a-socket",
@@ -198,6 +198,6 @@ pub(super) const SCENES: &[Scene] = &[
             reuseport: NO_REUSEPORT,
         },
         twin: "unix-live",
-        asker: TOM,
+        asker: AskedBy::User(TOM),
     },
 ];

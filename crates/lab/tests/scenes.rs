@@ -1,13 +1,16 @@
-//! Every scene is played on the real kernel, and the kernel must answer as the scene says.
+//! Every scene is played on the real kernel; the kernel must answer as the scene says, and so must `why`.
 //!
-//! Each scene has a stage of its own. The answers are those of real binds by a process of the attempt's
-//! user: with neither option, with SO_REUSEADDR, and with SO_REUSEPORT.
+//! Each scene has a stage of its own. The kernel's answers are those of real binds by a process of the
+//! attempt's user: with neither option, with SO_REUSEADDR, and with SO_REUSEPORT. `why` is asked on the
+//! stage, by another run of this binary as the scene's asker.
 //! What cannot be staged here is reported as ignored, with the reason; with INUSE_REQUIRE_ALL=1 that is a
 //! failure.
 
+use inuse_bind::{Asker, Report, WhyOptions};
+use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
-use inuse_rules::Cause;
-use inuse_rules::scene::{self, Need, Scene, Wanted};
+use inuse_rules::scene::{self, Act, Answer, AskedBy, Need, Scene, Step, Wanted};
+use inuse_rules::{Cause, Errno, Fact, Outcome, Ownership, Snapshot, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -28,11 +31,20 @@ const NOT_STAGED: &[(Cause, &str)] = &[
     (Cause::Unknown, "is the absence of a cause"),
 ];
 
+/// Scenes whose verdict, and with it the cause, depends on an option of a socket that nobody has a
+/// descriptor of; and the cause as long as nothing else shows that option.
+const UNLESS_SHOWN: &[(&str, Cause)] =
+    &[("free-after-reuseaddr", Cause::TimeWait), ("free-after-v6only", Cause::V6BlocksV4)];
+
+/// A test of a scene that has been played.
+type OnStage = fn(&mut Stage, &Scene) -> Result<(), String>;
+
 fn main() {
     inuse_lab::helper_main();
     match std::env::args().nth(1).as_deref() {
         Some("__unprivileged") => return unprivileged(),
         Some("__caller") => return caller(),
+        Some("__why") => return why(),
         _ => {}
     }
     let mut trials = vec![
@@ -42,9 +54,11 @@ fn main() {
         Trial::ignorable_test("a_step_that_fails_says_which", || needing_a_stage(failing_steps)),
         Trial::ignorable_test("an_ordinary_user_can_stage", as_ordinary_user),
     ];
-    trials.extend(scene::all().map(|scene| {
-        Trial::ignorable_test(format!("kernel::{}", scene.name), move || kernel_answers(scene))
-    }));
+    for scene in scene::all() {
+        let on_stage = |test| move || play_and(scene, test);
+        trials.push(Trial::ignorable_test(format!("kernel::{}", scene.name), on_stage(kernel_answers)));
+        trials.push(Trial::ignorable_test(format!("why::{}", scene.name), on_stage(why_answers)));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -69,20 +83,21 @@ fn stage_for(scene: &Scene) -> Result<Result<Stage, String>, Failed> {
     })
 }
 
-/// The kernel's answers to a scene's attempt must be those that the scene states.
-fn kernel_answers(scene: &Scene) -> Result<Completion, Failed> {
+/// Plays a scene on a stage of its own, and tests what is then there.
+fn play_and(scene: &Scene, test: OnStage) -> Result<Completion, Failed> {
     let mut stage = match stage_for(scene)? {
         Ok(stage) => stage,
         Err(why) => return cannot(why),
     };
     stage.play(scene)?;
-    compare(&mut stage, scene)?;
+    test(&mut stage, scene)?;
     stage.end()?;
     Ok(Completion::Completed)
 }
 
+/// The kernel's answers to a scene's attempt must be those that the scene states.
 /// SO_REUSEPORT comes last: a bind with it may leave a mark in the port's bucket.
-fn compare(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
+fn kernel_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     let Wanted { reuseaddr, reuseport, .. } = scene.attempt;
     let counts = [
         (false, false, scene.expect.plain),
@@ -106,7 +121,109 @@ fn compare(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     Ok(())
 }
 
+/// The answers of `why`, asked by the scene's asker, must be those that the scene states: the cause, what
+/// must stand under *also*, and the three verdicts. A verdict may stay open only where it depends on an
+/// option of a socket that nobody has a descriptor of, and must then allow the true answer.
+fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
+    let tell = |error: StageError| error.to_string();
+    let said = match scene.asker {
+        AskedBy::User(uid) => stage.run(uid, Program::Myself, &["__why", scene.name]).map_err(tell)?.stdout,
+        AskedBy::Actor(who) => {
+            // The actor becomes the one who asks: the same process, with the same descriptors.
+            let me = ["/proc/self/exe", "__why", scene.name, "/run/why"];
+            stage.step(&Step::Does(who, Act::Exec(&me))).map_err(tell)?;
+            let wait = "until test -e /run/why; do sleep 0.01; done; cat /run/why";
+            stage.run(0, Program::Path("timeout"), &["10", "sh", "-c", wait]).map_err(tell)?.stdout
+        }
+    };
+    let said = String::from_utf8_lossy(&said);
+    let answer =
+        |answer: Answer| answer.map_or("ok".into(), |(errno, at)| format!("{errno} at {}", at.name()));
+    let mut wrong = Vec::new();
+    let mut check = |what: &str, fits: &dyn Fn(&str) -> bool, expect: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(": "));
+        if !line.is_some_and(fits) {
+            wrong.push(format!("{what}: {}, expected {expect}", line.unwrap_or("nothing")));
+        }
+    };
+    let undecided = UNLESS_SHOWN.iter().find(|(name, _)| *name == scene.name).map(|(_, cause)| cause.code());
+    let cause = |code: &str| code == scene.cause.code() || Some(code) == undecided;
+    check("cause", &cause, scene.cause.code());
+    for also in scene.also {
+        check("also", &|list| list.split(' ').any(|code| code == also.code()), also.code());
+    }
+    for (what, expect) in [
+        ("plain", scene.expect.plain),
+        ("reuseaddr", scene.expect.reuseaddr),
+        ("reuseport", scene.expect.reuseport),
+    ] {
+        let expect = answer(expect);
+        let fits = |verdict: &str| match verdict.strip_prefix("not shown: ") {
+            Some(possible) => possible.split(", ").any(|answer| answer == expect),
+            None => verdict == expect,
+        };
+        check(what, &fits, &expect);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n\n{said}", wrong.join("\n"))) }
+}
+
+/// The role that asks: the scene's name, and perhaps a file for the answer, which appears when it is
+/// complete.
+#[allow(clippy::print_stdout, reason = "the parent reads it")]
+fn why() {
+    let words: Vec<String> = std::env::args().skip(2).collect();
+    let (name, file) = (words.first().expect("a name"), words.get(1));
+    let scene = scene::by_name(name).expect("a scene");
+    let options = WhyOptions { own_bind: file.is_some(), ..WhyOptions::default() };
+    let report = Asker::new(&options).expect("sock_diag").why(&scene.attempt.attempt());
+    let Report { diagnosis, snapshot } = &report;
+    let verdict = |verdict: &Verdict| match &verdict.outcome {
+        Outcome::Ok => "ok".to_owned(),
+        Outcome::Refused(refusal) => format!("{} at {}", refusal.errno, refusal.at.name()),
+        Outcome::Unknown { possible, missing, .. }
+            if missing.iter().all(|fact| shown_by_none(snapshot, fact)) =>
+        {
+            // Options decide at bind() only.
+            let at = |answer: &Option<Errno>| answer.map_or("ok".into(), |errno| format!("{errno} at bind"));
+            format!("not shown: {}", possible.iter().map(at).collect::<Vec<_>>().join(", "))
+        }
+        Outcome::Unknown { possible, missing, .. } => {
+            format!("unknown: {possible:?}, for lack of {missing:?}")
+        }
+    };
+    let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
+    let said = format!(
+        "cause: {}\nalso: {}\nplain: {}\nreuseaddr: {}\nreuseport: {}\n{}\n{:#?}\n{:#?}\n",
+        diagnosis.cause,
+        also.join(" "),
+        verdict(&diagnosis.plain),
+        verdict(&diagnosis.reuseaddr),
+        verdict(&diagnosis.reuseport),
+        diagnosis.summary,
+        snapshot.blind,
+        snapshot.sockets,
+    );
+    match file {
+        None => print!("{said}"),
+        Some(file) => {
+            let unfinished = format!("{file}.unfinished");
+            std::fs::write(&unfinished, said).expect("a place for the answer");
+            std::fs::rename(unfinished, file).expect("the answer appears");
+        }
+    }
+}
+
+/// Whether a fact is an option of a socket that no process has a descriptor of.
+fn shown_by_none(snapshot: &Snapshot, fact: &Fact) -> bool {
+    let option = matches!(fact, Fact::V6only(_) | Fact::Reuseaddr(_) | Fact::Reuseport(_));
+    let socket = fact.socket().and_then(|index| snapshot.sockets.get(index));
+    option && socket.is_some_and(|socket| !matches!(socket.owners, Ownership::Held(_)))
+}
+
 fn every_cause_has_a_scene_or_a_reason() -> Result<(), Failed> {
+    for (name, _) in UNLESS_SHOWN {
+        scene::by_name(name).ok_or_else(|| format!("{name} is no scene"))?;
+    }
     for &cause in Cause::ALL {
         let staged = scene::all().any(|scene| scene.cause == cause);
         let excused = NOT_STAGED.iter().any(|(other, _)| *other == cause);
@@ -238,7 +355,12 @@ fn unprivileged() {
         };
         assert!(!stage.offers(Need::Uids));
         if scene.needs().iter().all(|need| stage.offers(*need)) {
-            let done = stage.play(scene).map_err(|e| e.to_string()).and_then(|()| compare(&mut stage, scene));
+            let done = stage
+                .play(scene)
+                .map_err(|error| error.to_string())
+                // Binds first: the actor that asks why may become another program.
+                .and_then(|()| kernel_answers(&mut stage, scene))
+                .and_then(|()| why_answers(&mut stage, scene));
             if let Err(why) = done {
                 println!("{}: {why}", scene.name);
                 wrong = true;

@@ -123,7 +123,10 @@ impl Netns {
 
     /// Runs `act` in this namespace: at once in the caller's own, else in a thread that ends with it.
     /// What `act` opens stays in that namespace.
-    pub(crate) fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    ///
+    /// # Errors
+    /// When the namespace may no longer be entered, or no thread can be started.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let Some(other) = &self.other else { return Ok(act()) };
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn_scoped(scope, || {

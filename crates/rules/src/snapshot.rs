@@ -4,6 +4,7 @@
 //! there" and "nobody asked" stay two things.
 
 use crate::address::Transport;
+use crate::attempt::Attempt;
 use crate::owner::Process;
 use crate::socket::{FileId, Socket};
 use alloc::collections::BTreeMap;
@@ -38,8 +39,19 @@ pub struct Snapshot {
     pub locality: BTreeMap<(IpAddr, u32), Locality>,
     /// What stands at the unix path that was asked about.
     pub path: Option<PathFact>,
+    /// Binds that were tried for real, by somebody who asked for that.
+    pub probed: Vec<Probed>,
     /// What could not be seen.
     pub blind: Vec<BlindSpot>,
+}
+
+/// A bind that was tried for real, and closed at once without listening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// What was tried.
+    pub attempt: Attempt,
+    /// Whether the kernel said EADDRINUSE.
+    pub refused: bool,
 }
 
 /// A kernel's version as far as the bind rule depends on it.

@@ -9,7 +9,8 @@ use inuse_rules::owner::{
     Ancestor, Container, Holding, NoOwner, Ownership, Process, Publishes, Runtime, Unit,
 };
 use inuse_rules::snapshot::{
-    BlindSpot, Coverage, Depth, Elsewhere, FileKind, KernelVersion, Locality, PathFact, Snapshot, Sysctls,
+    BlindSpot, Coverage, Depth, Elsewhere, FileKind, KernelVersion, Locality, PathFact, Probed, Snapshot,
+    Sysctls,
 };
 use inuse_rules::socket::{FileId, Learned, Options, Socket, State, Timer, TimerKind};
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,7 @@ macro_rules! fields {
 }
 
 plain!(bool, u8, u16, u32, u64, String, IpAddr, SocketAddr, (u16, u16), (IpAddr, u32));
-list!(Vec<u8>, u32, (u16, u16), Transport, Socket, Elsewhere, Ancestor, Holding, BlindSpot);
+list!(Vec<u8>, u32, (u16, u16), Transport, Socket, Elsewhere, Ancestor, Holding, Probed, BlindSpot);
 
 impl<T: Mirror> Mirror for Option<T> {
     type As = Option<T::As>;
@@ -116,7 +117,8 @@ fields! {
         taken_ms: u64, kernel: Option<KernelVersion>, netns: Option<u64>, asker: Option<u32>, coverage: Coverage,
         sockets: Vec<Socket>, peers: Vec<Socket>, elsewhere: Vec<Elsewhere>,
         processes: BTreeMap<u32, Process>, sysctls: Sysctls,
-        locality: BTreeMap<(IpAddr, u32), Locality>, path: Option<PathFact>, blind: Vec<BlindSpot>,
+        locality: BTreeMap<(IpAddr, u32), Locality>, path: Option<PathFact>,
+        probed: Vec<Probed>, blind: Vec<BlindSpot>,
     }
     CoverageShape mirrors Coverage {
         ports: BTreeMap<(Transport, u16), Depth>, whole: Vec<Transport>, bound_inactive: bool, one_chain: bool, unix: bool,
@@ -129,6 +131,7 @@ fields! {
         autobind_reuse: Option<bool>, tcp_tw_reuse: Option<u8>,
     }
     ElsewhereShape mirrors Elsewhere { netns: u64, pid: u32, socket: Socket }
+    ProbedShape mirrors Probed { attempt: Attempt, refused: bool }
     BlindSpotShape mirrors BlindSpot { what: String, remedy: String }
     SocketShape mirrors Socket {
         address: Address, remote: Option<SocketAddr>, state: State, mini: bool, inode: u64, cookie: u64,

@@ -6,7 +6,7 @@ use inuse_rules::owner::{
     Ancestor, Container, Holding, NoOwner, Ownership, Process, Publishes, Runtime, Unit,
 };
 use inuse_rules::snapshot::{
-    BlindSpot, Coverage, Depth, Elsewhere, FileKind, KernelVersion, Locality, PathFact,
+    BlindSpot, Coverage, Depth, Elsewhere, FileKind, KernelVersion, Locality, PathFact, Probed,
 };
 use inuse_rules::socket::{FileId, Learned, Options, Socket, State, Timer, TimerKind};
 use proptest::prelude::*;
@@ -125,6 +125,7 @@ prop_compose! {
             },
             locality: [(("::1".parse().unwrap(), 3), Locality::DadFailed)].into(),
             path: Some(PathFact::Exists { kind: FileKind::DanglingSymlink, file: FileId { dev: 1, ino: 2 } }),
+            probed: vec![Probed { attempt: Attempt::plain(asked.clone()), refused: true }],
             blind: vec![BlindSpot { what: text.clone(), remedy: text.clone() }],
         };
         Saved { made_by: text, entries: vec![Entry { attempt: Attempt::plain(asked), snapshot }] }

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod facts;
+mod probe;
 
 use inuse_kernel::Error;
 use inuse_kernel::netns::{Netns, NetnsName};
@@ -20,6 +21,10 @@ const ROUNDS: usize = 8;
 pub struct WhyOptions {
     /// Another network namespace than the caller's own.
     pub netns: Option<NetnsName>,
+    /// Whether to try a bind where nothing else shows an option of a socket that is there: the one
+    /// thing that is not mere looking. It never listens, and never touches a port that nobody holds.
+    /// For the microseconds that it lasts, somebody else's bind without SO_REUSEADDR may be refused.
+    pub probe: bool,
     /// The caller asks about its own bind: a holder with this pid is the caller itself.
     pub own_bind: bool,
 }
@@ -29,6 +34,7 @@ pub struct Asker {
     netns: Netns,
     diag: SockDiag,
     own_bind: bool,
+    probe: bool,
 }
 
 /// An answer and everything it rests on.
@@ -51,7 +57,7 @@ impl Asker {
             None => Netns::current(),
         };
         let diag = SockDiag::open(&netns)?;
-        Ok(Asker { netns, diag, own_bind: options.own_bind })
+        Ok(Asker { netns, diag, own_bind: options.own_bind, probe: options.probe })
     }
 
     /// The namespace that is asked about.
@@ -69,6 +75,9 @@ impl Asker {
         self.evidence(&mut snapshot, attempt);
         // Owners open the way to options, and these to a decided verdict.
         self.settle(&mut snapshot, &asks);
+        if self.probe {
+            self.try_binds(&mut snapshot, &asks);
+        }
         let diagnosis = diagnose(&snapshot, attempt);
         Report { snapshot, diagnosis }
     }

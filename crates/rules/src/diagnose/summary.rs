@@ -2,7 +2,7 @@
 //! the kernel knows. Cures follow elsewhere.
 
 use super::{Case, who};
-use crate::address::Address;
+use crate::address::{Address, Transport};
 use crate::cause::Cause;
 use crate::owner::Ownership;
 use crate::snapshot::{Locality, PathFact};
@@ -29,16 +29,16 @@ pub(super) fn summary(case: &Case) -> String {
 
 fn name_socket(case: &Case, index: usize) -> String {
     match case.snapshot.sockets.get(index) {
-        Some(socket) => format!("the {} of {}", socket.state.name(), socket.address),
+        Some(socket) => format!("the {} of {}", socket.state.name(), spoken(&socket.address)),
         None => "a socket".into(),
     }
 }
 
 fn sentence(case: &Case) -> String {
-    let wanted = &case.attempt.address;
+    let wanted = &spoken(&case.attempt.address);
     let holder = who::several(&who::processes(case.snapshot, case.blockers()));
     let somebody = holder.clone().unwrap_or_else(|| "A process".into());
-    let there = case.blockers().next().map(|socket| socket.address.to_string()).unwrap_or_default();
+    let there = case.blockers().next().map(|socket| spoken(&socket.address)).unwrap_or_default();
     match case.naming.cause {
         Cause::Free => format!("{wanted} is free: nothing stands in the way of this bind."),
         Cause::OtherNetns => {
@@ -153,6 +153,14 @@ fn sentence(case: &Case) -> String {
     }
 }
 
+/// An address as people say it: TCP goes without saying.
+fn spoken(address: &Address) -> String {
+    match address {
+        Address::Inet { transport: Transport::Tcp, local, .. } => local.to_string(),
+        other => other.to_string(),
+    }
+}
+
 fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
@@ -203,7 +211,7 @@ fn unknown(case: &Case) -> String {
         case.verdict.missing().iter().take(3).map(|fact| fact.describe(|i| name_socket(case, i))).collect();
     format!(
         "Not enough could be seen to say whether {} can be bound: missing is {}.",
-        case.attempt.address,
+        spoken(&case.attempt.address),
         facts.join("; ")
     )
 }
@@ -212,12 +220,12 @@ fn privileged(case: &Case) -> String {
     let start = case.snapshot.sysctls.unprivileged_port_start.unwrap_or(1024);
     format!(
         "Ports below {start} are for privileged programs, and this user may not bind {}.",
-        case.attempt.address
+        spoken(&case.attempt.address)
     )
 }
 
 fn not_local(case: &Case) -> String {
-    let wanted = &case.attempt.address;
+    let wanted = spoken(&case.attempt.address);
     let rule = match &case.verdict.outcome {
         Outcome::Refused(refusal) if refusal.errno == Errno::ENOENT => {
             return format!("The directory of {wanted} does not exist.");
@@ -285,7 +293,10 @@ fn dual_stack(case: &Case, somebody: &str, there: &str) -> String {
     if wanted_v4 {
         format!("{somebody} {verb} {there}, and that socket takes IPv4 too.")
     } else {
-        format!("{somebody} {verb} {there}, and a socket on {} would take IPv4 too.", case.attempt.address)
+        format!(
+            "{somebody} {verb} {there}, and a socket on {} would take IPv4 too.",
+            spoken(&case.attempt.address)
+        )
     }
 }
 

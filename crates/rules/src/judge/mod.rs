@@ -42,11 +42,25 @@ pub fn judge(snapshot: &Snapshot, attempt: &Attempt) -> Verdict {
             if let Some(verdict) = local::judge(snapshot, attempt, *transport, *local, &new) {
                 return verdict;
             }
-            match (transport, local.port()) {
+            let verdict = match (transport, local.port()) {
                 (_, 0) => ephemeral::judge(snapshot, *transport, &new),
                 (Transport::Tcp, port) => tcp::judge(snapshot, port, &new),
                 (Transport::Udp, port) => udp::judge(snapshot, port, &new),
-            }
+            };
+            tried(snapshot, attempt, verdict)
+        }
+    }
+}
+
+/// Where facts are missing and the very bind was tried, its answer stands.
+fn tried(snapshot: &Snapshot, attempt: &Attempt, verdict: Verdict) -> Verdict {
+    let Outcome::Unknown { by, .. } = &verdict.outcome else { return verdict };
+    match snapshot.probed.iter().find(|probed| probed.attempt == *attempt) {
+        None => verdict,
+        Some(probed) if !probed.refused => ok(),
+        Some(_) => {
+            let rule = if attempt.reuseaddr { Rule::OldLacksReuseaddr } else { Rule::OldLacksReuseport };
+            refused(Errno::EADDRINUSE, Call::Bind, rule, by.clone())
         }
     }
 }

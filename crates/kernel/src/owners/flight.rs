@@ -16,6 +16,7 @@
 
 use super::hits::{Hits, Inodes};
 use super::walk::Entry;
+use crate::process::fdinfo;
 use crate::sys::getsockopt::socket_int;
 use crate::{duplicate, procfs};
 use inuse_rules::Holding;
@@ -58,7 +59,8 @@ impl Flights {
             return;
         }
         if let Vacant(unasked) = self.counts.entry(inode) {
-            let count = entry.info(MOST_INFO).ok().and_then(|info| waiting(&info)).unwrap_or(0);
+            let count =
+                entry.info(MOST_INFO).ok().and_then(|info| fdinfo::descriptors_in_flight(&info)).unwrap_or(0);
             if count == 0 {
                 self.empty.insert(inode);
                 return;
@@ -151,7 +153,8 @@ impl Peek<'_> {
         if self.wanted.has(inode) {
             self.found.insert(inode);
         } else if rustix::net::sockopt::socket_domain(descriptor) == Ok(AddressFamily::UNIX) {
-            let count = own_info(descriptor).and_then(|info| waiting(&info)).unwrap_or(0);
+            let count =
+                own_info(descriptor).and_then(|info| fdinfo::descriptors_in_flight(&info)).unwrap_or(0);
             if count > 0 {
                 let seen = if deeper > 0 { self.look_into(descriptor, deeper - 1).unwrap_or(0) } else { 0 };
                 self.whole &= seen >= count;
@@ -167,27 +170,4 @@ const SO_PASSPIDFD: libc::c_int = 76;
 fn own_info(descriptor: &OwnedFd) -> Option<Vec<u8>> {
     let path = format!("/proc/thread-self/fdinfo/{}", descriptor.as_raw_fd());
     procfs::read(rustix::fs::CWD, path, MOST_INFO).ok()
-}
-
-/// How many descriptors wait in a unix socket's queue, from its fdinfo; `None` for any other file.
-fn waiting(fdinfo: &[u8]) -> Option<u64> {
-    let count = fdinfo.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"scm_fds:"))?;
-    procfs::decimal(count.trim_ascii())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_unix_socket_counts_descriptors_in_flight() {
-        let check = |fdinfo: &[u8], expect| assert_eq!(waiting(fdinfo), expect, "{}", fdinfo.escape_ascii());
-        check(b"pos:\t0\nflags:\t02000002\nmnt_id:\t10\nino:\t8615\nscm_fds: 1\n", Some(1));
-        check(b"pos:\t0\nscm_fds: 0\n", Some(0));
-        check(b"pos:\t0\nino:\t8613\n", None);
-        check(b"scm_fds: \n", None);
-        check(b"scm_fds: 99999999999999999999999\n", None);
-        check(b"scm_fds: -1\n", None);
-        check(b"", None);
-    }
 }

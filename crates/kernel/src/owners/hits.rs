@@ -3,6 +3,7 @@
 //! Not here: where descriptors come from (`walk`).
 
 use super::walk::Entry;
+use crate::process::fdinfo;
 use crate::procfs;
 use inuse_rules::Holding;
 use std::collections::BTreeMap;
@@ -63,13 +64,9 @@ impl Hits {
             holding.fds.push(entry.fd);
         }
         if cloexec && (first || holding.cloexec.is_some()) {
-            let this = entry.info(FLAGS_WITHIN).ok().and_then(|info| close_on_exec(&info));
+            let this = entry.info(FLAGS_WITHIN).ok().and_then(|info| fdinfo::close_on_exec(&info));
             holding.cloexec = this.map(|this| this && (first || holding.cloexec == Some(true)));
         }
-    }
-
-    pub(super) fn has(&self, inode: u64) -> bool {
-        self.0.contains_key(&inode)
     }
 
     /// The holdings of each inode, by pid.
@@ -81,30 +78,4 @@ impl Hits {
 /// A holding of one descriptor, of which close-on-exec was not read.
 pub(super) fn holding(entry: &Entry<'_>) -> Holding {
     Holding { pid: entry.pid, tid: entry.tid, fds: vec![entry.fd], cloexec: None }
-}
-
-/// Whether the `flags:` line of an fdinfo (octal, as open(2) takes them) has `O_CLOEXEC`.
-fn close_on_exec(fdinfo: &[u8]) -> Option<bool> {
-    let flags = fdinfo.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"flags:"))?;
-    let flags = u32::from_str_radix(str::from_utf8(flags).ok()?.trim(), 8).ok()?;
-    Some(flags & libc::O_CLOEXEC as u32 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn close_on_exec_is_read_from_octal_flags() {
-        let check =
-            |fdinfo: &[u8], expect| assert_eq!(close_on_exec(fdinfo), expect, "{}", fdinfo.escape_ascii());
-        check(b"pos:\t0\nflags:\t02000002\nmnt_id:\t10\nino:\t8614\n", Some(true));
-        check(b"pos:\t0\nflags:\t02\n", Some(false));
-        check(b"pos:\t0\nflags:\t02004002\n", Some(true));
-        check(b"pos:\t0\nflags:\t9\n", None);
-        check(b"pos:\t0\nflags:\t\n", None);
-        check(b"pos:\t0\nflags:\t77777777777777777777\n", None);
-        check(b"pos:\t0\nfla", None);
-        check(b"", None);
-    }
 }

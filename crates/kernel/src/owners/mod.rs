@@ -8,11 +8,13 @@
 //! 3. descriptors in flight: inside a unix socket as an undelivered `SCM_RIGHTS` message;
 //! 4. files registered with an io_uring, which no table shows.
 //!
-//! What then has no owner gets the stated reason. Not here: TIME_WAIT, orphans and what waits in an
+//! What then has no owner gets the stated reason. (A thread may also sleep in a call on a descriptor that
+//! was closed under it; that is a suspicion only, and told as a blind spot.) Not here: TIME_WAIT, orphans and what waits in an
 //! accept queue (they have no inode; sock_diag tells them), whether the socket still exists (ask
 //! sock_diag again before believing [`NoOwner::Kernel`]), and what kind of process a holder is
 //! (`process`).
 
+mod call;
 mod flight;
 mod hits;
 mod ring;
@@ -23,8 +25,10 @@ use crate::procfs;
 use crate::seen::Seen;
 use hits::{Hits, Inodes};
 use inuse_rules::owner::NoOwner;
-use inuse_rules::{BlindSpot, Ownership};
+use inuse_rules::{BlindSpot, Holding, Ownership};
+use rustix::fd::OwnedFd;
 use std::collections::BTreeMap;
+use unseen::View;
 
 /// A socket whose owner is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,93 +59,121 @@ impl Default for FindOptions {
 
 /// Finds who has these sockets open: an entry for each wanted inode that is not 0.
 pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Ownership>> {
-    let all = Inodes::new(wanted.iter().map(|w| w.inode).filter(|&inode| inode != 0));
-    let mut owners: BTreeMap<u64, Ownership> = all.iter().map(|inode| (inode, Ownership::NotAsked)).collect();
-    if owners.is_empty() {
-        return Seen::whole(owners);
+    let uids: BTreeMap<u64, Option<u32>> =
+        wanted.iter().filter(|w| w.inode != 0).map(|w| (w.inode, w.uid)).collect();
+    if uids.is_empty() {
+        return Seen::default();
     }
+    let all = Inodes::new(uids.keys().copied());
     let mut hits = Hits::default();
     let first = procfs::open_root().and_then(|root| {
-        walk::processes(&root, |entry| hits.take(entry, &all, options.cloexec)).map(|w| (root, w))
+        let walked = walk::processes(&root, |entry| hits.take(entry, &all, options.cloexec))?;
+        Ok((root, walked))
     });
     let (root, walked) = match first {
         Ok(first) => first,
         Err(error) => {
-            let blind = BlindSpot {
-                what: format!("owners of sockets: /proc cannot be read ({error})"),
-                remedy: "mount proc on /proc".to_owned(),
-            };
-            owners.values_mut().for_each(|owner| *owner = Ownership::Hidden);
-            return Seen { found: owners, blind: vec![blind] };
+            let what = format!("owners of sockets: /proc cannot be read ({error})");
+            let blind = vec![BlindSpot { what, remedy: "mount proc on /proc".to_owned() }];
+            return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
         }
     };
-    let missing = Inodes::new(all.iter().filter(|&inode| !hits.has(inode)));
-    for (inode, holdings) in hits.into_holdings() {
-        owners.insert(inode, Ownership::Held(holdings));
-    }
-    if missing.is_empty() {
-        return Seen { found: owners, blind: unseen::foreign_proc(&root) };
-    }
-
-    let mut rest = Beyond::default();
-    let mut refused_threads = Vec::new();
-    if options.beyond_processes {
-        // A second look at the tables of processes comes with it: it is needed for the carriers and
-        // rings, and it catches a socket that moved during the first.
-        let mut visit = |entry: &walk::Entry<'_>| rest.visit(entry, &missing, options.cloexec);
-        let _ = walk::processes(&root, &mut visit);
-        refused_threads = walk::threads(&root, &walked.pids, &mut visit);
-    }
-    let view = unseen::View::take(&root, &walked.refused, &refused_threads);
-    let proofs = rest.flights.prove(&missing);
-    let busy_rings = rest.rings.busy();
-
-    let found = rest.hits.into_holdings();
-    let mut hidden = Vec::new();
-    for inode in missing.iter() {
-        let uid = wanted.iter().find(|w| w.inode == inode).and_then(|w| w.uid);
-        let suspects = proofs.suspects();
-        let owner = if let Some(holdings) = found.get(&inode) {
-            Ownership::Held(holdings.clone())
-        } else if let Some(carriers) = proofs.carriers(inode) {
-            Ownership::InFlight { carriers, proven: true }
-        } else if let Some(rings) = rest.rings.registered(inode) {
-            Ownership::IoUring(rings)
-        } else if !suspects.is_empty() && (view.is_own(uid) || !view.hides()) {
-            Ownership::InFlight { carriers: suspects.to_vec(), proven: false }
-        } else if view.hides() {
-            hidden.push(uid);
-            Ownership::Hidden
-        } else if !options.beyond_processes {
-            Ownership::NotAsked
-        } else if view.initial() {
-            Ownership::Nobody(NoOwner::Kernel)
-        } else {
-            Ownership::Nobody(NoOwner::OtherPidNamespace)
-        };
-        owners.insert(inode, owner);
-    }
+    let mut found: BTreeMap<u64, Ownership> = hits
+        .into_holdings()
+        .into_iter()
+        .map(|(inode, holdings)| (inode, Ownership::Held(holdings)))
+        .collect();
     let mut blind = unseen::foreign_proc(&root);
-    blind.extend(view.blind(&hidden));
-    blind.extend(busy_rings);
-    Seen { found: owners, blind }
+
+    let missing = Inodes::new(uids.keys().copied().filter(|inode| !found.contains_key(inode)));
+    if !missing.is_empty() {
+        let beyond = match options.beyond_processes {
+            true => Beyond::search(&root, &walked.pids, &missing, options.cloexec),
+            false => Beyond::default(),
+        };
+        let view = View::take(&root, &walked.refused, &beyond.refused);
+        let mut unexplained = Vec::new();
+        for inode in missing.iter() {
+            let uid = uids.get(&inode).copied().flatten();
+            let owner = beyond.owner(inode).unwrap_or_else(|| {
+                unexplained.push(uid);
+                let hidden = view.hides() && !view.is_own(uid);
+                beyond.suspects(hidden).unwrap_or_else(|| reason(&view, &beyond, options))
+            });
+            found.insert(inode, owner);
+        }
+        if !unexplained.is_empty() {
+            blind.extend(view.blind(&unexplained));
+            blind.extend(beyond.unread);
+        }
+    }
+    Seen { found, blind }
 }
 
-/// What the second walk gathers.
+/// Why a socket has no owner after all that.
+fn reason(view: &View, beyond: &Beyond, options: &FindOptions) -> Ownership {
+    if view.hides() || !beyond.unread.is_empty() {
+        Ownership::Hidden
+    } else if !options.beyond_processes {
+        Ownership::NotAsked
+    } else if view.first_namespace() {
+        Ownership::Nobody(NoOwner::Kernel)
+    } else {
+        Ownership::Nobody(NoOwner::OtherPidNamespace)
+    }
+}
+
+/// What is known after the tables of processes.
 #[derive(Default)]
 struct Beyond {
-    hits: Hits,
-    flights: flight::Flights,
+    held: BTreeMap<u64, Vec<Holding>>,
+    flights: flight::Proofs,
     rings: ring::Rings,
+    /// Processes of which a thread's table was refused.
+    refused: Vec<u32>,
+    /// What holds sockets open and could not be looked into.
+    unread: Vec<BlindSpot>,
 }
 
 impl Beyond {
-    fn visit(&mut self, entry: &walk::Entry<'_>, missing: &Inodes, cloexec: bool) {
-        if let Some(inode) = procfs::socket_inode(entry.link) {
-            self.hits.take(entry, missing, cloexec);
-            self.flights.visit(entry, inode);
-        } else if entry.link == ring::LINK {
-            self.rings.visit(entry, missing);
-        }
+    /// Steps 2 to 4. The tables of processes are walked once more: for unix sockets and rings, and
+    /// because a socket may have moved during the first walk.
+    fn search(root: &OwnedFd, pids: &[u32], missing: &Inodes, cloexec: bool) -> Beyond {
+        let mut hits = Hits::default();
+        let mut flights = flight::Flights::default();
+        let mut rings = ring::Rings::default();
+        let mut visit = |entry: &walk::Entry<'_>| {
+            if let Some(inode) = procfs::socket_inode(entry.link) {
+                hits.take(entry, missing, cloexec);
+                flights.visit(entry, inode);
+            } else if entry.link == ring::LINK {
+                rings.visit(entry, missing);
+            }
+        };
+        // What this one is refused, the first one was refused.
+        let _ = walk::processes(root, &mut visit);
+        let refused = walk::threads(root, pids, &mut visit);
+        let held = hits.into_holdings();
+        let flights = flights.prove(missing);
+        let mut unread: Vec<BlindSpot> = rings.unread().into_iter().collect();
+        unread.extend(call::on_closed_descriptors(root, pids));
+        Beyond { held, flights, rings, refused, unread }
+    }
+
+    /// The owner of a socket, where it was seen.
+    fn owner(&self, inode: u64) -> Option<Ownership> {
+        let held = || self.held.get(&inode).cloned().map(Ownership::Held);
+        let flight = || {
+            let carriers = self.flights.carriers(inode)?;
+            Some(Ownership::InFlight { carriers, proven: true })
+        };
+        let ring = || self.rings.registered(inode).map(Ownership::IoUring);
+        held().or_else(flight).or_else(ring)
+    }
+
+    /// Who may carry it, unless the hidden processes are the likelier answer.
+    fn suspects(&self, hidden: bool) -> Option<Ownership> {
+        let carriers = self.flights.suspects().to_vec();
+        (!hidden && !carriers.is_empty()).then_some(Ownership::InFlight { carriers, proven: false })
     }
 }

@@ -8,13 +8,16 @@ use crate::process::{mounts, stat, status, users};
 use crate::procfs;
 use inuse_rules::BlindSpot;
 use rustix::fd::{AsFd, BorrowedFd};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `PROC_PID_INIT_INO`: the inode of the first pid namespace.
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// The capability that opens every process's table.
 const CAP_SYS_PTRACE: u32 = 19;
+
+/// Users named in one blind spot.
+const MOST_TOLD: usize = 8;
 
 /// What this caller can see of processes.
 pub(super) struct View {
@@ -23,6 +26,8 @@ pub(super) struct View {
     /// The mount option that hides whole processes from this caller.
     hidepid: Option<String>,
     first_namespace: bool,
+    /// Whether the caller has the capability that ought to open everything.
+    sees_all: bool,
     uid: u32,
 }
 
@@ -32,7 +37,8 @@ impl View {
     pub(super) fn take(root: impl AsFd, refused: &[u32], refused_threads: &[u32]) -> View {
         let root = root.as_fd();
         let mut unreadable = BTreeMap::new();
-        for &pid in refused {
+        let pids: BTreeSet<u32> = refused.iter().chain(refused_threads).copied().collect();
+        for pid in pids {
             if !may_hold(root, pid, refused_threads.contains(&pid)) {
                 continue;
             }
@@ -48,7 +54,7 @@ impl View {
             mounts::hidden_processes(&mountinfo, |gid| own.groups.contains(&gid)).filter(|_| !sees_all);
         let first_namespace =
             procfs::namespace(root, c"self/ns/pid").is_ok_and(|inode| inode == FIRST_PID_NAMESPACE);
-        View { unreadable, hidepid, first_namespace, uid: rustix::process::geteuid().as_raw() }
+        View { unreadable, hidepid, first_namespace, sees_all, uid: rustix::process::geteuid().as_raw() }
     }
 
     /// Whether a process of this pid namespace may hold a socket unseen.
@@ -57,7 +63,7 @@ impl View {
     }
 
     /// Whether this is the first pid namespace, from which every process shows.
-    pub(super) fn initial(&self) -> bool {
+    pub(super) fn first_namespace(&self) -> bool {
         self.first_namespace
     }
 
@@ -66,19 +72,21 @@ impl View {
         uid == Some(self.uid)
     }
 
-    /// What was not seen, given the users of the sockets that stayed hidden.
-    pub(super) fn blind(&self, hidden: &[Option<u32>]) -> Vec<BlindSpot> {
+    /// What was not seen, given the users of the sockets that have no owner to show.
+    pub(super) fn blind(&self, unexplained: &[Option<u32>]) -> Vec<BlindSpot> {
         let mut blind = Vec::new();
-        let remedy = || match self.uid {
-            0 => "run it with CAP_SYS_PTRACE".to_owned(),
-            _ => "run it as root (sudo)".to_owned(),
+        let remedy = match (self.sees_all, self.uid) {
+            (true, _) => "run it outside of the security policy or user namespace that refuses this",
+            (false, 0) => "run it with CAP_SYS_PTRACE",
+            (false, _) => "run it as root (sudo)",
         };
         let count: usize = self.unreadable.values().sum();
-        if count > 0 && !hidden.is_empty() {
+        if count > 0 {
             let mut what = format!("the open files of {count} {}", plural(count));
-            let mut owners: Vec<u32> = hidden.iter().copied().flatten().collect();
+            let mut owners: Vec<u32> = unexplained.iter().copied().flatten().collect();
             owners.sort_unstable();
             owners.dedup();
+            owners.truncate(MOST_TOLD);
             for uid in owners {
                 let theirs = self.unreadable.get(&Some(uid)).copied().unwrap_or(0);
                 let user = user(uid);
@@ -87,12 +95,12 @@ impl View {
                     _ => format!("; a hidden socket belongs to {user}, who runs {theirs} of them"),
                 };
             }
-            blind.push(BlindSpot { what, remedy: remedy() });
+            blind.push(BlindSpot { what, remedy: remedy.to_owned() });
         }
-        if let Some(option) = self.hidepid.as_ref().filter(|_| !hidden.is_empty()) {
+        if let Some(option) = &self.hidepid {
             blind.push(BlindSpot {
                 what: format!("processes of other users: /proc is mounted with {option}"),
-                remedy: remedy(),
+                remedy: remedy.to_owned(),
             });
         }
         if !self.first_namespace {

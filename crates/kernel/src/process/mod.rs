@@ -7,10 +7,12 @@
 //! The files' formats are pure functions in the modules below; they take any bytes and never panic.
 
 pub mod cgroup;
+pub mod fdinfo;
 pub mod mounts;
 pub mod publishes;
 pub mod stat;
 pub mod status;
+pub mod syscall;
 pub mod users;
 
 use crate::procfs;

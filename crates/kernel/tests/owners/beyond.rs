@@ -3,6 +3,7 @@
 use crate::stage::stage;
 use crate::tables::{held, owner_of};
 use crate::{Ran, Test};
+use inuse_kernel::owners::{self, FindOptions, Wanted};
 use inuse_rules::Ownership;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -12,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("beyond::looking_leaves_the_peek_offset_alone", looking_leaves_the_peek_offset_alone),
     ("beyond::looking_keeps_no_descriptor", looking_keeps_no_descriptor),
     ("beyond::a_file_registered_with_an_io_uring", a_file_registered_with_an_io_uring),
+    ("beyond::a_call_on_a_closed_descriptor_is_suspected", a_call_on_a_closed_descriptor_is_suspected),
 ];
 
 fn a_descriptor_in_flight_is_proven() -> Ran {
@@ -71,5 +73,24 @@ fn looking_keeps_no_descriptor() -> Ran {
 fn a_file_registered_with_an_io_uring() -> Ran {
     let staged = stage(&["ring"])?;
     assert_eq!(owner_of(staged.said.number("inode")), Ownership::IoUring(vec![held(&staged)]));
+    Ok(())
+}
+
+fn a_call_on_a_closed_descriptor_is_suspected() -> Ran {
+    let staged = stage(&["accepting"])?;
+    let wanted =
+        Wanted { inode: staged.said.number("inode"), uid: Some(rustix::process::geteuid().as_raw()) };
+    let seen = owners::find(&[wanted], &FindOptions::default());
+    assert!(matches!(
+        seen.found[&wanted.inode],
+        Ownership::Hidden | Ownership::InFlight { proven: false, .. }
+    ));
+    let what = format!(
+        "what thread {} of process {} waits for: its call is on descriptor {}, which",
+        staged.said.text("tid"),
+        staged.pid(),
+        staged.said.text("fd")
+    );
+    assert!(seen.blind.iter().any(|blind| blind.what.starts_with(&what)), "{:?}", seen.blind);
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::io::{Error, Result, Write as _};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 /// Plays a role to its end.
 pub(crate) fn play(words: &[String]) -> ExitCode {
@@ -24,6 +25,7 @@ pub(crate) fn play(words: &[String]) -> ExitCode {
         ["inherited"] => inherited(),
         ["thread"] => thread(),
         ["main-exited"] => main_exited(),
+        ["accepting"] => accepting(),
         ["flight", how] => flight(how),
         ["ring"] => ring(),
         ["ask", inode, uid] => ask(inode, uid),
@@ -129,6 +131,31 @@ fn main_exited() -> Result<()> {
         std::process::exit(code)
     });
     sys::exit_thread()
+}
+
+/// A listener that was closed while a thread waits in accept(2) on it.
+fn accepting() -> Result<()> {
+    let socket = listener()?;
+    let (inode, fd) = (inode(&socket)?, socket.as_raw_fd());
+    let (send, tid) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = send.send(rustix::thread::gettid());
+        sys::accept(fd)
+    });
+    let tid = tid.recv().map_err(Error::other)?.as_raw_nonzero();
+    let call = format!("/proc/self/task/{tid}/syscall");
+    let asleep = |call: &str| call.split(' ').nth(1) == Some(&format!("{fd:#x}"));
+    let start = Instant::now();
+    while !asleep(&std::fs::read_to_string(&call)?) {
+        if start.elapsed() > Duration::from_secs(10) {
+            return Err(Error::other("accept does not wait"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let closed = fd_of(&socket);
+    drop(socket);
+    say(&[("inode", inode), ("fd", closed), ("tid", tid.to_string())]);
+    wait().map(drop)
 }
 
 /// A listener that is registered with an io_uring and in no table.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Why a test cannot run here.
 #[derive(Debug)]
@@ -88,8 +89,10 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // The end of its input ends a role and whatever it started; the signal is for one that hangs.
         drop(self.input.take());
-        let mut rest = String::new();
-        let _ = self.output.read_line(&mut rest);
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

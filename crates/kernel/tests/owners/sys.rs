@@ -22,6 +22,15 @@ pub(crate) fn exit_thread() -> ! {
     unreachable!("exit does not return")
 }
 
+/// Waits for a connection on a descriptor that another thread may close meanwhile.
+pub(crate) fn accept(listener: RawFd) -> Result<()> {
+    // SAFETY: no address is asked for, so the kernel writes nothing; a closed descriptor is an error.
+    match unsafe { libc::accept(listener, std::ptr::null_mut(), std::ptr::null_mut()) } {
+        -1 => Err(Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Sets an option of level `SOL_SOCKET` that is one `int`.
 pub(crate) fn set_socket_int(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::netlink::socket::Netlink;
 use crate::netlink::wire::{Attributes, Request, array_at, u8_at, u32_at};
 use crate::netns::Netns;
+use inuse_rules::address::v4_part;
 use inuse_rules::snapshot::Locality;
 use rustix::io::Errno;
 use rustix::net::netlink::FIB_LOOKUP;
@@ -51,7 +52,7 @@ const AF_INET6: u8 = 10;
 /// Whether bind() takes that address in that namespace. `scope_or_device` is the interface index of a
 /// link-local address's scope, or of `SO_BINDTODEVICE`; 0 for none.
 pub fn locality(netns: &Netns, ip: IpAddr, scope_or_device: u32) -> Result<Locality, Error> {
-    if ip.is_unspecified() {
+    if ip.is_unspecified() || v4_part(ip).is_some_and(|v4| v4.is_unspecified()) {
         return Ok(Locality::Local);
     }
     if needs_scope(ip) && scope_or_device == 0 {
@@ -60,13 +61,10 @@ pub fn locality(netns: &Netns, ip: IpAddr, scope_or_device: u32) -> Result<Local
     if scope_or_device != 0 && interface_name(netns, scope_or_device)?.is_none() {
         return Ok(Locality::NoDevice);
     }
-    match ip {
-        IpAddr::V4(v4) => locality_v4(netns, v4),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => locality_v4(netns, v4),
-            None if v6.is_multicast() => Ok(Locality::Local),
-            None => locality_v6(netns, v6, scope_or_device),
-        },
+    match (v4_part(ip), ip) {
+        (Some(v4), _) | (None, IpAddr::V4(v4)) => locality_v4(netns, v4),
+        (None, IpAddr::V6(v6)) if v6.is_multicast() => Ok(Locality::Local),
+        (None, IpAddr::V6(v6)) => locality_v6(netns, v6, scope_or_device),
     }
 }
 
@@ -125,11 +123,13 @@ fn lookup(ip: Ipv4Addr) -> Request {
     Request::one(LOOKUP, &body)
 }
 
-/// `struct fib_result_nl` with the answer: whether a route was found, and whether bind() takes its type.
+/// `struct fib_result_nl` with the answer: whether bind() takes the type of the route that was found. In a
+/// namespace where no interface was ever set up there is no local table, and the kernel then takes every
+/// address for a broadcast.
 fn answer(payload: &[u8]) -> Option<bool> {
     let kind = u8_at(payload, 14)?;
-    let found = u32_at(payload, 16)? == 0;
-    Some(found && BINDABLE.contains(&kind))
+    let errno = u32_at(payload, 16)?.cast_signed().saturating_neg();
+    Some((errno == 0 && BINDABLE.contains(&kind)) || errno == Errno::NOENT.raw_os_error())
 }
 
 fn locality_v6(netns: &Netns, ip: Ipv6Addr, device: u32) -> Result<Locality, Error> {

@@ -4,9 +4,8 @@
 use super::inet::cookie_at;
 use super::query::{States, state};
 use crate::netlink::wire::{Attributes, Request, u8_at, u32_at};
-use inuse_rules::owner::{NoOwner, Ownership};
 use inuse_rules::socket::FileId;
-use inuse_rules::{Address, Socket, State, UnixKind, UnixName};
+use inuse_rules::{Address, Socket, UnixKind, UnixName};
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -37,7 +36,8 @@ pub struct UnixRow {
     pub peer: u64,
 }
 
-/// Every unix socket in these states; the kernel filters by nothing else.
+/// Every unix socket in these states; the kernel filters by nothing else. Connections that wait to be
+/// accepted have no inode yet, and the kernel leaves them out.
 pub(super) fn ask(states: States) -> Request {
     let mut body = vec![AF_UNIX, 0, 0, 0];
     body.extend_from_slice(&states.bits().to_ne_bytes());
@@ -77,9 +77,6 @@ pub(super) fn row(row: &[u8]) -> Option<UnixRow> {
             UID => socket.uid = u32_at(value, 0),
             _ => {}
         }
-    }
-    if socket.inode == 0 && state == State::Established {
-        socket.owners = Ownership::Nobody(NoOwner::AcceptQueue);
     }
     Some(UnixRow { socket, peer })
 }

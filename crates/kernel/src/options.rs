@@ -10,7 +10,8 @@
 use crate::process::{status::Status, users};
 use crate::sys::getsockopt::socket_int;
 use crate::{duplicate, procfs};
-use inuse_rules::{BlindSpot, Holding};
+use inuse_rules::socket::Learned;
+use inuse_rules::{BlindSpot, Holding, Options};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
@@ -32,6 +33,18 @@ pub struct LiveOptions {
     /// Interface index of `SO_BINDTODEVICE`, 0 for none.
     #[doc(alias = "SO_BINDTODEVICE")]
     pub device: u32,
+}
+
+impl From<LiveOptions> for Options {
+    fn from(live: LiveOptions) -> Options {
+        Options {
+            reuseaddr: Some(live.reuseaddr),
+            reuseport: Some(live.reuseport),
+            // getsockopt answers with the effective value, which is what a bind is judged by.
+            v6only: Some(live.v6only.unwrap_or(false)),
+            learned: Learned::Getsockopt,
+        }
+    }
 }
 
 /// Why a socket's options were not read.

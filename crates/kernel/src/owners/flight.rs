@@ -34,6 +34,9 @@ const MOST_IN_MESSAGE: usize = 253;
 /// Unix sockets that are looked into; beyond them nothing is proven.
 const MOST_CARRIERS: usize = 512;
 
+/// Holdings named as "one of these".
+const MOST_SUSPECTS: usize = 32;
+
 /// Sockets in flight within sockets in flight.
 const MOST_NESTED: u32 = 4;
 
@@ -87,6 +90,7 @@ impl Flights {
                 proofs.suspects.extend(holdings);
             }
         }
+        proofs.suspects.truncate(MOST_SUSPECTS);
         proofs
     }
 }

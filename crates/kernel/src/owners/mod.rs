@@ -9,10 +9,11 @@
 //! 4. files registered with an io_uring, which no table shows.
 //!
 //! What then has no owner gets the stated reason. (A thread may also sleep in a call on a descriptor that
-//! was closed under it; that is a suspicion only, and told as a blind spot.) Not here: TIME_WAIT, orphans and what waits in an
-//! accept queue (they have no inode; sock_diag tells them), whether the socket still exists (ask
-//! sock_diag again before believing [`NoOwner::Kernel`]), and what kind of process a holder is
-//! (`process`).
+//! was closed under it; that is a suspicion only, and told as a blind spot.)
+//!
+//! Not here: TIME_WAIT, orphans and what waits in an accept queue (they have no inode; sock_diag tells
+//! them), whether the socket still exists (the caller asks sock_diag again, and [`settle`]s it), and what
+//! kind of process a holder is (`process`).
 
 mod call;
 mod flight;
@@ -110,6 +111,17 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
     Seen { found, blind }
 }
 
+/// Turns the answer for every socket that has closed meanwhile into [`Ownership::Gone`]. `exists` asks
+/// sock_diag for the inode once more; without this a socket that closed during the search looks like one
+/// of the kernel's, or like a hidden one.
+pub fn settle(found: &mut BTreeMap<u64, Ownership>, mut exists: impl FnMut(u64) -> bool) {
+    for (&inode, owner) in found {
+        if !matches!(owner, Ownership::Held(_)) && !exists(inode) {
+            *owner = Ownership::Gone;
+        }
+    }
+}
+
 /// Why a socket has no owner after all that.
 fn reason(view: &View, beyond: &Beyond, options: &FindOptions) -> Ownership {
     if view.hides() || !beyond.unread.is_empty() {
@@ -175,5 +187,35 @@ impl Beyond {
     fn suspects(&self, hidden: bool) -> Option<Ownership> {
         let carriers = self.flights.suspects().to_vec();
         (!hidden && !carriers.is_empty()).then_some(Ownership::InFlight { carriers, proven: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_closed_meanwhile_is_gone() {
+        let held = Ownership::Held(vec![Holding { pid: 1, tid: None, fds: vec![3], cloexec: None }]);
+        let mut found = BTreeMap::from([
+            (1, held.clone()),
+            (2, Ownership::Nobody(NoOwner::Kernel)),
+            (3, Ownership::Hidden),
+            (4, Ownership::Hidden),
+        ]);
+        let mut asked = Vec::new();
+        settle(&mut found, |inode| {
+            asked.push(inode);
+            inode == 4
+        });
+        assert_eq!(asked, [2, 3, 4], "who was seen with it needs no second look");
+        let expect = [(1, held), (2, Ownership::Gone), (3, Ownership::Gone), (4, Ownership::Hidden)];
+        assert_eq!(found, BTreeMap::from(expect));
+    }
+
+    #[test]
+    fn nothing_wanted_is_nothing_found() {
+        assert_eq!(find(&[], &FindOptions::default()), Seen::default());
+        assert_eq!(find(&[Wanted { inode: 0, uid: Some(0) }], &FindOptions::default()), Seen::default());
     }
 }

@@ -343,8 +343,6 @@ rules! {
         "A bind to port 0 needs a port in ip_local_port_range on which no overlapping socket stands at all.";
     NoFreePortToConnect "no-free-port-to-connect" "__inet_hash_connect"
         "A connect without bind needs a port in ip_local_port_range that no bind() holds and whose address pair is free.";
-    PairTaken "pair-taken" "__inet_check_established"
-        "Two connections cannot have the same four addresses and ports.";
     UdpTaken "udp-taken" "udp_lib_lport_inuse"
         "The first overlapping datagram socket decides: without SO_REUSEADDR on both, or SO_REUSEPORT on both and the same user, it refuses.";
     UnixNameExists "unix-name-exists" "unix_bind_bsd"

@@ -10,6 +10,7 @@
 //! processes of the same binary.
 
 mod actor;
+pub mod conformance;
 pub mod stage;
 mod sys;
 

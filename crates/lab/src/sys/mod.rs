@@ -1,5 +1,7 @@
 //! The few calls that have no safe form, one idea a file.
 
 pub(crate) mod fork;
+pub(crate) mod fsuid;
 pub(crate) mod ring;
+pub(crate) mod sockopt;
 pub(crate) mod thread;

@@ -8,7 +8,6 @@ use inuse_kernel::sockdiag::{InetQuery, States};
 use inuse_kernel::version::kernel_version;
 use inuse_kernel::{locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::UnixName;
-use inuse_rules::owner::NoOwner;
 use inuse_rules::snapshot::{Depth, PathFact};
 use inuse_rules::socket::Learned;
 use inuse_rules::{Address, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
@@ -191,15 +190,16 @@ impl Asker {
         if wanted.is_empty() {
             return;
         }
-        let found = owners::find(&wanted, &owners::FindOptions::default()).into_found(&mut snapshot.blind);
+        let mut found =
+            owners::find(&wanted, &owners::FindOptions::default()).into_found(&mut snapshot.blind);
+        owners::settle(&mut found, |inode| {
+            let socket =
+                open.iter().map(|&index| &snapshot.sockets[index]).find(|socket| socket.inode == inode);
+            !matches!(socket.map(|socket| self.diag.get(socket)), Some(Ok(None)))
+        });
         let owner_of = |socket: &Socket| found.get(&socket.inode).cloned().unwrap_or_default();
         for index in open {
-            let mut owner = owner_of(&snapshot.sockets[index]);
-            let doubtful = matches!(owner, Ownership::Nobody(NoOwner::Kernel) | Ownership::Hidden);
-            if doubtful && matches!(self.diag.get(&snapshot.sockets[index]), Ok(None)) {
-                owner = Ownership::Gone;
-            }
-            snapshot.sockets[index].owners = owner;
+            snapshot.sockets[index].owners = owner_of(&snapshot.sockets[index]);
         }
         for peer in &mut snapshot.peers {
             if peer.owners == Ownership::NotAsked {
@@ -231,10 +231,7 @@ pub(super) fn learn_options(snapshot: &mut Snapshot, about: &BTreeSet<usize>) {
             }
         }
         if let Some(live) = read {
-            let options = &mut snapshot.sockets[index].options;
-            (options.reuseaddr, options.reuseport) = (Some(live.reuseaddr), Some(live.reuseport));
-            options.v6only = options.v6only.or(live.v6only);
-            options.learned = Learned::Getsockopt;
+            snapshot.sockets[index].options = live.into();
         } else if let Some(spot) = refused {
             blind(snapshot, spot);
         }

@@ -110,8 +110,7 @@ fn locality_v4(netns: &Netns, ip: Ipv4Addr) -> Result<Locality, Error> {
         return Ok(Locality::Local);
     }
     let object = "a route in the local table";
-    let answer =
-        Netlink::open(netns, Some(FIB_LOOKUP))?.ask(object, lookup(ip), |_, payload| answer(payload))?;
+    let answer = Netlink::open(netns, Some(FIB_LOOKUP))?.ask(object, lookup(ip), answer)?;
     Ok(if answer { Locality::Local } else { Locality::NotLocal })
 }
 

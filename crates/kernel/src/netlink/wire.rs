@@ -80,8 +80,8 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 pub(crate) enum Said<'a> {
     /// A row of an answer: message type and payload.
     Row(u16, &'a [u8]),
-    /// The end of a dump; not zero: it failed with that errno.
-    Done(i32),
+    /// The end of a dump; not zero: it failed with that errno, perhaps with words.
+    Done(i32, Option<&'a str>),
     /// The request failed with that errno (zero: it was done), perhaps with words.
     Error(i32, Option<&'a str>),
 }
@@ -128,7 +128,10 @@ impl<'a> Iterator for Messages<'a> {
         };
         self.rest = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         let said = match kind {
-            DONE => Said::Done(i32_at(payload, 0).unwrap_or(0).saturating_neg()),
+            DONE => {
+                let words = payload.get(4..).and_then(|after| text(after, flags));
+                Said::Done(i32_at(payload, 0).unwrap_or(0).saturating_neg(), words)
+            }
             ERROR => match i32_at(payload, 0) {
                 Some(errno) => Said::Error(errno.saturating_neg(), error_text(payload, flags)),
                 None => return Some(Err(Malformed("an error without its number"))),
@@ -145,15 +148,19 @@ fn header(bytes: &[u8]) -> Option<(usize, u16, u16, u32)> {
     Some((length, u16_at(bytes, 4)?, u16_at(bytes, 6)?, u32_at(bytes, 8)?))
 }
 
-/// The words of an extended acknowledgement: after the errno stands the request's header, then (unless
-/// capped) its payload, then attributes.
+/// The words of an `NLMSG_ERROR`: after the errno stands the request's header, then (unless capped) its
+/// payload, then attributes.
 fn error_text(payload: &[u8], flags: u16) -> Option<&str> {
+    let request = usize::try_from(u32_at(payload, 4)?).ok()?;
+    let repeated = if flags & CAPPED != 0 { HEADER } else { request.checked_next_multiple_of(4)? };
+    text(payload.get(repeated.checked_add(4)?..)?, flags)
+}
+
+/// The words among the attributes of an extended acknowledgement.
+fn text(attributes: &[u8], flags: u16) -> Option<&str> {
     if flags & ACK_TLVS == 0 {
         return None;
     }
-    let request = usize::try_from(u32_at(payload, 4)?).ok()?;
-    let repeated = if flags & CAPPED != 0 { HEADER } else { request.checked_next_multiple_of(4)? };
-    let attributes = payload.get(repeated.checked_add(4)?..)?;
     let (_, text) = Attributes::new(attributes).find(|&(kind, _)| kind == ERROR_TEXT)?;
     std::str::from_utf8(text.strip_suffix(b"\0").unwrap_or(text)).ok()
 }
@@ -210,4 +217,54 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
 /// The bytes at `at`, if they are there.
 pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expect: &[(u16, &[u8])]) {
+        assert_eq!(Attributes::new(bytes).collect::<Vec<_>>(), expect, "{bytes:?}");
+    }
+
+    fn attribute(length: u16, kind: u16, value: &[u8]) -> Vec<u8> {
+        [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
+    }
+
+    #[test]
+    fn attributes_whole_and_faulty() {
+        let good = attribute(5, 1, &[7, 0, 0, 0]);
+        check(&[], &[]);
+        check(&good, &[(1, &[7])]);
+        check(&[good.clone(), attribute(4, 2, &[])].concat(), &[(1, &[7]), (2, &[])]);
+        check(&attribute(5, 1 | ATTRIBUTE_FLAGS, &[7]), &[(1, &[7])]);
+        check(&[good.clone(), attribute(0, 2, &[])].concat(), &[(1, &[7])]);
+        check(&[good.clone(), attribute(3, 2, &[])].concat(), &[(1, &[7])]);
+        check(&[good.clone(), attribute(9, 2, &[1])].concat(), &[(1, &[7])]);
+        check(&[good.clone(), attribute(u16::MAX, 2, &[1])].concat(), &[(1, &[7])]);
+        check(&[good, vec![9, 0, 1]].concat(), &[(1, &[7])]);
+    }
+
+    #[test]
+    fn a_request_is_numbered_measured_and_padded() {
+        let mut request = Request::dump(20, &[1, 2, 3, 4]).attribute(1, &[9]);
+        let bytes = request.bytes(7).to_vec();
+        let message = Messages::new(&bytes).next().unwrap().unwrap();
+        assert_eq!((message.sequence, bytes.len()), (7, 28));
+        let Said::Row(20, payload) = message.said else { panic!("{message:?}") };
+        assert_eq!(payload[..4], [1, 2, 3, 4]);
+        check(&payload[4..], &[(1, &[9])]);
+        assert_eq!(u16_at(&bytes, 6), Some(REQUEST | DUMP));
+    }
+
+    proptest! {
+        #[test]
+        fn walking_any_bytes_ends_without_panic(bytes: Vec<u8>) {
+            // Each step takes at least a header's worth of bytes.
+            prop_assert!(Messages::new(&bytes).count() <= bytes.len() / HEADER + 1);
+            prop_assert!(Attributes::new(&bytes).count() <= bytes.len() / 4);
+        }
+    }
 }

@@ -12,8 +12,9 @@ pub use query::{InetQuery, Ports, States};
 pub use unix::UnixRow;
 
 use crate::error::Error;
+use crate::netlink::answer::Answer;
 use crate::netlink::socket::Netlink;
-use crate::netlink::wire::Request;
+use crate::netlink::wire::{self, Request};
 use crate::netns::Netns;
 use crate::seen::Seen;
 use crate::version;
@@ -137,7 +138,7 @@ impl SockDiag {
         device: u32,
     ) -> Result<Option<Socket>, Error> {
         let request = inet::ask_exact(local, remote, device, socket.cookie);
-        match self.netlink.ask("a tcp socket", request, |_, payload| inet::row(Transport::Tcp, payload)) {
+        match self.netlink.ask("a tcp socket", request, |payload| inet::row(Transport::Tcp, payload)) {
             Ok(row) => Ok(Some(row)),
             Err(Error::NotThere { .. }) => Ok(None),
             // The pair is there again, as another socket.
@@ -252,3 +253,21 @@ fn settled(object: &str, mut walk: impl FnMut() -> Result<Walked, Error>) -> Res
     }
     Ok(Seen { found: walked, blind })
 }
+
+/// The rows in one datagram, however broken: bytes in, facts out. `None` reads unix rows.
+#[doc(hidden)]
+pub fn rows_in(datagram: &[u8], transport: Option<Transport>) -> Vec<Socket> {
+    let mut rows = Vec::new();
+    let sequence = wire::u32_at(datagram, 8).unwrap_or(0);
+    // How the answer ends is of no interest here, only that it is read.
+    let _ = Answer::of_dump(sequence).take(datagram, &mut |_, payload| {
+        rows.extend(match transport {
+            Some(transport) => inet::row(transport, payload),
+            None => unix::row(payload).map(|row| row.socket),
+        });
+    });
+    rows
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,11 @@ pub mod cause;
 pub mod cure;
 pub mod diagnose;
 pub mod diagnosis;
+<<<<<<< HEAD
 pub mod infer;
+=======
+pub mod explain;
+>>>>>>> 41d5799 (wip)
 pub mod judge;
 pub mod known;
 pub mod owner;

@@ -1,0 +1,187 @@
+//! The command line: its only definition. The parser, the help, the man pages and the completions are made
+//! from it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXIT: &str = "\
+Exit status:
+  0  the bind would succeed
+  1  the address is in use
+  2  the words were wrong; nothing was done
+  3  not enough could be seen to say
+  4  another refusal: a privileged port, an address that is not local, a policy
+Of several answers the worst counts, in the order 2, 3, 4, 1, 0.";
+
+const ADDRESSES: &str = "\
+Addresses:
+  8080, :8080          both families: 0.0.0.0 and [::]
+  127.0.0.1:8080       exactly this one; also [::1]:8080, [fe80::1%eth0]:8080
+  localhost:8080       each address of the name
+  udp/53, 3000-3010    UDP; a range
+  unix:/run/app.sock   a unix socket; also /run/app.sock, and @name for an abstract one
+  and what is pasted   :::3000, *:8080, http://localhost:3000/, 192.168.1.103.8000
+
+Examples:
+  inuse 8080
+  npm start 2>&1 | inuse -
+  inuse why udp/53 --json";
+
+/// Says why an address is already in use, who has it, and what to do.
+///
+/// Without a verb it is 'inuse why'. It only looks: it binds nothing, stops nothing, changes nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "inuse",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = ADDRESSES,
+    after_long_help = format!("{ADDRESSES}\n\n{EXIT}"),
+)]
+pub struct Cli {
+    /// The verb; without one, `why`.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// The words of `why`, when no verb is given.
+    #[command(flatten)]
+    pub why: WhyArgs,
+
+    /// Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+
+    /// Write a man page or a completion script to stdout
+    #[arg(long, hide = true, value_name = "ARTIFACT")]
+    pub generate: Option<Artifact>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say why a bind to an address fails, who is in the way, and what to do (the default)
+    #[command(after_help = ADDRESSES, after_long_help = format!("{ADDRESSES}\n\n{EXIT}"))]
+    Why(WhyArgs),
+    /// Explain a cause or an error: inuse explain time-wait, inuse explain 98
+    Explain(ExplainArgs),
+    /// Print the first port at or after an address that can be bound now
+    ///
+    /// Skips the ephemeral range, whose ports any outgoing connection may be given, and the reserved list.
+    /// Only a socket that is held is certain: another program may take the port before yours does.
+    Next(NextArgs),
+}
+
+/// The words of `inuse why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Addresses to ask about; '-' reads an error message from standard input and finds them
+    #[arg(value_name = "ADDR")]
+    pub addresses: Vec<OsString>,
+
+    /// Print JSON (schema inuse.why/1)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show every fact: inodes, cookies, rules, kernel settings, other sockets of the port
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Judge a bind with SO_REUSEADDR set
+    #[arg(long)]
+    pub reuseaddr: bool,
+
+    /// Judge a bind with SO_REUSEPORT set
+    #[arg(long)]
+    pub reuseport: bool,
+
+    /// Judge a bind with IPV6_V6ONLY set
+    #[arg(long)]
+    pub v6only: bool,
+
+    /// Judge for this user, a number or a name (under sudo: the calling user)
+    #[arg(long, value_name = "USER")]
+    pub as_uid: Option<String>,
+
+    /// Look in this network namespace: a name of 'ip netns', a process id or a path
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<OsString>,
+
+    /// Save the facts to a new file that '--snapshot' judges elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+
+    /// Hide the arguments and paths of processes, also in what is saved
+    #[arg(long)]
+    pub redact: bool,
+
+    /// Judge the facts of this file instead of this machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "save", "probe"])]
+    pub snapshot: Option<PathBuf>,
+
+    /// Learn the options of ownerless sockets by a bind that never listens
+    ///
+    /// Only on a port that somebody holds. For some microseconds it can make another program's bind to that port
+    /// fail, if that one does not set SO_REUSEADDR.
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// The words of `inuse explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A cause (time-wait), an error (EADDRINUSE) or its number (98; 48 on macOS, 10048 on Windows)
+    #[arg(value_name = "CODE")]
+    pub topic: Option<String>,
+
+    /// Print JSON (schema inuse.explain/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The words of `inuse next`.
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// Where to start: a port, or an address with a port
+    #[arg(value_name = "ADDR")]
+    pub address: OsString,
+
+    /// Print JSON (schema inuse.next/1)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say on stderr why each port before it was passed over
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// What `--generate` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Artifact {
+    /// inuse(1).
+    Man,
+    /// inuse-why(1).
+    ManWhy,
+    /// inuse-explain(1).
+    ManExplain,
+    /// inuse-next(1).
+    ManNext,
+    /// For bash.
+    CompletionsBash,
+    /// For zsh.
+    CompletionsZsh,
+    /// For fish.
+    CompletionsFish,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

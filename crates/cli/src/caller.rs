@@ -1,0 +1,86 @@
+//! For whom an attempt is judged: the user of `--as-uid`, the user behind sudo, or the caller.
+
+use std::fs;
+
+/// `CAP_NET_BIND_SERVICE`, its bit in the capability sets of capabilities(7).
+const CAP_NET_BIND_SERVICE: u32 = 10;
+
+/// The user of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Effective uid.
+    pub uid: u32,
+    /// Whether privileged ports may be bound.
+    pub net_bind_service: bool,
+    /// What the reader should know about the choice.
+    pub note: Option<String>,
+}
+
+/// The user for whom the attempt is judged.
+///
+/// # Errors
+///
+/// A line that says what is wrong with the name that was given.
+pub fn caller(as_uid: Option<&str>) -> Result<Caller, String> {
+    if let Some(written) = as_uid {
+        let uid = uid(written)?;
+        return Ok(Caller { uid, net_bind_service: uid == 0, note: None });
+    }
+    let euid = rustix::process::geteuid().as_raw();
+    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok());
+    Ok(match sudo {
+        Some(uid) if euid == 0 && uid != 0 => Caller {
+            uid,
+            net_bind_service: false,
+            note: Some(format!(
+                "judged for {}, who called sudo; '--as-uid root' judges for root",
+                inuse_kernel::process::users::name(uid).map_or_else(
+                    || format!("uid {uid}"),
+                    |name| format!("{} (uid {uid})", inuse_rules::address::escape(name.as_bytes()))
+                )
+            )),
+        },
+        _ => Caller { uid: euid, net_bind_service: may_bind_privileged(), note: None },
+    })
+}
+
+fn uid(written: &str) -> Result<u32, String> {
+    if let Ok(uid) = written.parse::<u32>() {
+        return Ok(uid);
+    }
+    let users = inuse_kernel::process::users::parse(&fs::read("/etc/passwd").unwrap_or_default());
+    users.iter().find(|(_, name)| name.as_str() == written).map(|(&uid, _)| uid).ok_or_else(|| {
+        let shown: String = inuse_rules::address::escape(written.as_bytes()).chars().take(60).collect();
+        format!("--as-uid '{shown}': there is no such user in /etc/passwd; write a name or a number")
+    })
+}
+
+/// Reads `CapEff` of this process: proc_pid_status(5).
+fn may_bind_privileged() -> bool {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    match set {
+        Some(set) => set & (1 << CAP_NET_BIND_SERVICE) != 0,
+        None => rustix::process::geteuid().is_root(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_number_or_a_name() {
+        assert_eq!(uid("1000"), Ok(1000));
+        assert_eq!(uid("root"), Ok(0));
+        let error = uid("no such\u{1b} user").unwrap_err();
+        assert!(error.contains("'no such\\u{1b} user'"), "{error}");
+    }
+
+    #[test]
+    fn root_may_bind_privileged_ports_and_nobody_else_by_default() {
+        assert!(caller(Some("0")).unwrap().net_bind_service);
+        assert!(!caller(Some("12345")).unwrap().net_bind_service);
+    }
+}

@@ -1,0 +1,38 @@
+//! The command `inuse`: says why an address is already in use, and what to do.
+//!
+//! What lives here: the words of the command line, one file a verb (`commands`), and the human and the JSON
+//! view of an answer (`render`). stdout is data, stderr is talk; a closed pipe is a success.
+//!
+//! What deliberately does not: facts about the kernel, and decisions. They come from the crates to the left.
+
+pub mod args;
+pub mod caller;
+pub mod commands;
+pub mod exit;
+pub mod generate;
+pub mod output;
+pub mod redact;
+pub mod render;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use exit::ExitStatus;
+use output::Output;
+use std::ffi::OsString;
+
+/// Reads the command line, does what it says, and gives back how the process should end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let mut output = Output::new(cli.no_color);
+    let done = match (&cli.generate, &cli.verb) {
+        (Some(artifact), _) => generate::run(*artifact, &mut output),
+        (None, None) => commands::why::run(&cli.why, &mut output),
+        (None, Some(Verb::Why(args))) => commands::why::run(args, &mut output),
+        (None, Some(Verb::Explain(args))) => commands::explain::run(args, &mut output),
+        (None, Some(Verb::Next(args))) => commands::next::run(args, &mut output),
+    };
+    output.finish(done)
+}

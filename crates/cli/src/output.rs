@@ -1,0 +1,98 @@
+//! Where text goes: data to stdout, talk to stderr. Colour disappears by itself where NO_COLOR, a pipe or
+//! `--no-color` asks for that, and a reader that went away is no error.
+
+use crate::exit::ExitStatus;
+use anstream::{AutoStream, ColorChoice};
+use std::io::{self, IsTerminal, Write};
+
+/// How wide prose is set where there is no terminal, and at most where there is one.
+const MAX_WIDTH: usize = 100;
+/// Narrower terminals wrap by themselves.
+const MIN_WIDTH: usize = 40;
+
+/// The two streams of the command.
+pub struct Output {
+    out: AutoStream<io::BufWriter<io::Stdout>>,
+    err: AutoStream<io::Stderr>,
+    width: usize,
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    /// The streams of this process.
+    pub fn new(no_color: bool) -> Output {
+        let choice = |stream: &dyn Fn() -> ColorChoice| if no_color { ColorChoice::Never } else { stream() };
+        let out = io::stdout();
+        let err = io::stderr();
+        let out_choice = choice(&|| AutoStream::choice(&out));
+        let err_choice = choice(&|| AutoStream::choice(&err));
+        Output {
+            width: terminal_width().unwrap_or(MAX_WIDTH).clamp(MIN_WIDTH, MAX_WIDTH),
+            out: AutoStream::new(io::BufWriter::new(out), out_choice),
+            err: AutoStream::new(err, err_choice),
+            failed: None,
+        }
+    }
+
+    /// Columns that prose may take.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Data, to stdout. A failure is kept for the end.
+    pub fn data(&mut self, text: &str) {
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+
+    /// A line of talk, to stderr. Nobody is left to be told when that fails.
+    pub fn say(&mut self, line: &str) {
+        let _ = writeln!(self.err, "inuse: {line}");
+    }
+
+    /// More lines of talk, only where a person sees them at once.
+    pub fn show(&mut self, lines: &str) {
+        if io::stderr().is_terminal() {
+            for line in lines.lines() {
+                let _ = writeln!(self.err, "  {line}");
+            }
+        }
+    }
+
+    /// Writes out what is left and says how the run ends: a closed pipe changes nothing, another failure
+    /// of stdout means that the answer was not given.
+    pub fn finish(mut self, status: ExitStatus) -> ExitStatus {
+        let flushed = self.out.flush();
+        match self.failed.take().or(flushed.err()) {
+            None => status,
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Success,
+            Some(error) => {
+                self.say(&format!("stdout cannot be written: {error}"));
+                ExitStatus::CannotSay
+            }
+        }
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Answers a command line that clap did not accept, or one that asks for help: one clear line for the
+/// former.
+pub fn usage(error: &clap::Error) -> ExitStatus {
+    let mut output = Output::new(false);
+    if !error.use_stderr() {
+        output.data(&error.render().ansi().to_string());
+        return output.finish(ExitStatus::Success);
+    }
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    output.say(&format!("{}; 'inuse --help' shows what there is", inuse_rules::address::escape(line.as_bytes())));
+    output.finish(ExitStatus::WrongWords)
+}

@@ -1,0 +1,317 @@
+//! The view for people: the answer in a sentence, who it is, the evidence, what the options would change,
+//! what to do, and what could not be seen.
+//!
+//! The text carries colours; the stream takes them out where they are not wanted, and nothing is said by
+//! colour alone. Everything that another process chose is escaped, commands are quoted for a shell, and a
+//! command or a table row is never broken over lines.
+
+mod facts;
+mod owners;
+
+use super::rows::{Row, table};
+use super::wording::{self, list};
+use super::wrap::{hanging, wrapped};
+use super::Answer;
+use crate::exit::ExitStatus;
+use anstyle::{AnsiColor, Style};
+use inuse_rules::cure::Cure;
+use inuse_rules::explain::snippets;
+use inuse_rules::verdict::{Outcome, Verdict};
+use inuse_rules::{Attempt, BlindSpot, Cause, Socket};
+use jiff::tz::TimeZone;
+use std::fmt::Write as _;
+
+/// The most rows, owners and addresses that are shown without `-v`.
+const FEW: usize = 8;
+
+const HEADING: Style = Style::new().bold();
+const SUMMARY: Style = Style::new().bold();
+const COMMAND: Style = AnsiColor::Cyan.on_default();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const UNSURE: Style = AnsiColor::Yellow.on_default();
+
+/// How to look.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Columns that prose may take.
+    pub width: usize,
+    /// Every fact.
+    pub verbose: bool,
+    /// The time zone of the reader.
+    pub zone: TimeZone,
+}
+
+/// The whole text. Answers that tell the same story are told once.
+pub fn text(answers: &[Answer], look: &Look) -> String {
+    let mut groups: Vec<Vec<&Answer>> = Vec::new();
+    for answer in answers {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| same_story(first, answer))) {
+            Some(group) => group.push(answer),
+            None => groups.push(vec![answer]),
+        }
+    }
+    let stories: Vec<String> = groups.iter().map(|group| story(group, look)).collect();
+    let mut text = stories.join("\n");
+    text.push_str(&blind_spots(answers, look));
+    text
+}
+
+/// Whether two answers come out the same way because of the same sockets.
+fn same_story(a: &Answer, b: &Answer) -> bool {
+    let holders = |answer: &Answer| -> Vec<Identity> {
+        let sockets = answer.in_the_way().into_iter().filter_map(|index| answer.snapshot.sockets.get(index));
+        let mut holders: Vec<Identity> = sockets.map(identity).collect();
+        holders.sort();
+        holders
+    };
+    let (mine, theirs) = (holders(a), holders(b));
+    let (a, b) = (&a.diagnosis, &b.diagnosis);
+    ExitStatus::of(&a.verdict) == ExitStatus::of(&b.verdict)
+        && mine == theirs
+        && (!mine.is_empty() || (a.cause == b.cause && a.cures == b.cures && a.warnings == b.warnings))
+}
+
+type Identity = (String, Option<std::net::SocketAddr>, inuse_rules::State, u64, u64);
+
+fn identity(socket: &Socket) -> Identity {
+    (socket.address.to_string(), socket.remote, socket.state, socket.inode, socket.cookie)
+}
+
+fn story(group: &[&Answer], look: &Look) -> String {
+    let Some(&first) = group.first() else { return String::new() };
+    let mut out = String::new();
+    let summary = if group.len() > 1 && first.diagnosis.cause == Cause::Free {
+        format!("{} are free: nothing stands in the way of this bind.", list(&addresses(group), FEW))
+    } else {
+        first.diagnosis.summary.clone()
+    };
+    out.push_str(&painted(&wrapped(&summary, "", look.width), SUMMARY));
+    if first.diagnosis.cause == Cause::Free && first.in_the_way().is_empty() {
+        out.push_str(&if_it_failed(first, look));
+    } else {
+        out.push('\n');
+        group.iter().for_each(|answer| answer_line(&mut out, answer, first, look));
+        owners::section(&mut out, first, look);
+        evidence(&mut out, first, look);
+        options(&mut out, group, look);
+        cures(&mut out, &first.diagnosis.cures, look);
+    }
+    notes(&mut out, group, look);
+    if look.verbose {
+        facts::section(&mut out, group, look);
+    }
+    out
+}
+
+fn addresses(group: &[&Answer]) -> Vec<String> {
+    group.iter().map(|answer| answer.diagnosis.attempt.address.to_string()).collect()
+}
+
+fn painted(text: &str, style: Style) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let _ = writeln!(out, "{style}{line}{style:#}");
+    }
+    out
+}
+
+fn heading(out: &mut String, title: &str) {
+    let _ = writeln!(out, "\n{HEADING}{title}{HEADING:#}");
+}
+
+fn colour(verdict: &Verdict) -> Style {
+    match verdict.outcome {
+        Outcome::Ok => GOOD,
+        Outcome::Refused(_) => BAD,
+        Outcome::Unknown { .. } => UNSURE,
+    }
+}
+
+/// `tcp/[::]:8080  refused: EADDRINUSE from bind()  dual-stack`, and its own sentence where it has one.
+fn answer_line(out: &mut String, answer: &Answer, first: &Answer, look: &Look) {
+    let diagnosis = &answer.diagnosis;
+    let style = colour(&diagnosis.verdict);
+    let verdict = wording::verdict(&diagnosis.verdict);
+    let _ = write!(out, "  {}  {style}{verdict}{style:#}  cause: {}", diagnosis.attempt.address, diagnosis.cause);
+    if !diagnosis.also.is_empty() {
+        let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
+        let _ = write!(out, " (also: {})", also.join(", "));
+    }
+    out.push('\n');
+    if diagnosis.summary != first.diagnosis.summary {
+        out.push_str(&wrapped(&diagnosis.summary, "      ", look.width));
+    }
+}
+
+/// What to know when a bind failed a moment ago and the address is free now.
+fn if_it_failed(answer: &Answer, look: &Look) -> String {
+    let attempt = &answer.diagnosis.attempt;
+    let port = attempt.address.port().filter(|&port| port != 0);
+    let gone = "If a program was refused here a moment ago, what stood in its way has gone since: the remains of a \
+                closed connection (they last about a minute), a process that was still ending, or another start that \
+                came first and failed too.";
+    let other = "If it is refused right now, it asks for another address, or runs in another network namespace (a \
+                 container): ask for exactly the address in its message.";
+    let catch = "To catch it at the moment of failure:";
+    let mut out = wrapped(gone, "  ", look.width);
+    if port.is_some() {
+        out.push_str(&wrapped(other, "  ", look.width));
+    }
+    out.push_str(&wrapped(catch, "  ", look.width));
+    let _ = writeln!(out, "      {COMMAND}YOUR-COMMAND 2>&1 | inuse -{COMMAND:#}");
+    out
+}
+
+/// The rows of the sockets in the way and of their other ends.
+fn evidence(out: &mut String, answer: &Answer, look: &Look) {
+    let limit = if look.verbose { usize::MAX } else { FEW };
+    let holders = answer.in_the_way();
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for socket in holders.iter().take(limit).filter_map(|&index| answer.snapshot.sockets.get(index)) {
+        rows.push(Row { socket, mark: "" });
+        if let Some(peer) = answer.peer(socket) {
+            rows.push(Row { socket: peer, mark: "its other end" });
+        }
+    }
+    if rows.is_empty() {
+        return;
+    }
+    heading(out, "The sockets, as netstat -an would show them");
+    out.push_str(&table(&rows, "  "));
+    if let Some(more) = holders.len().checked_sub(limit).filter(|&more| more > 0) {
+        let _ = writeln!(out, "  and {more} more; -v shows them all");
+    }
+}
+
+/// What SO_REUSEADDR and SO_REUSEPORT would change.
+fn options(out: &mut String, group: &[&Answer], look: &Look) {
+    let inet = |answer: &&&Answer| answer.diagnosis.attempt.address.inet().is_some();
+    let tables: Vec<(String, String)> = group
+        .iter()
+        .filter(inet)
+        .map(|answer| (answer.diagnosis.attempt.address.to_string(), option_lines(answer, look)))
+        .collect();
+    let Some((_, first)) = tables.first() else { return };
+    heading(out, "Would an option on your socket help?");
+    if tables.iter().all(|(_, lines)| lines == first) {
+        out.push_str(first);
+    } else {
+        for (address, lines) in &tables {
+            let _ = writeln!(out, "  {address}");
+            out.push_str(lines);
+        }
+    }
+}
+
+fn option_lines(answer: &Answer, look: &Look) -> String {
+    let diagnosis = &answer.diagnosis;
+    let Attempt { reuseaddr, reuseport, .. } = diagnosis.attempt;
+    let mut rows = vec![
+        ("no option", &diagnosis.plain),
+        ("SO_REUSEADDR", &diagnosis.reuseaddr),
+        ("SO_REUSEPORT", &diagnosis.reuseport),
+    ];
+    if reuseaddr && reuseport {
+        rows.push(("both", &diagnosis.verdict));
+    }
+    let name = |index: usize| match answer.snapshot.sockets.get(index) {
+        Some(socket) => format!("the {} of {}", socket.state.name(), socket.address),
+        None => "a socket".into(),
+    };
+    let mut out = String::new();
+    for (label, verdict) in rows {
+        let style = colour(verdict);
+        let _ = writeln!(out, "  {label:<12}  {style}{}{style:#}", wording::verdict(verdict));
+        if let Some(reason) = wording::reason(verdict, name) {
+            out.push_str(&wrapped(&reason, "                ", look.width));
+        }
+        if let Some(note) = verdict.version_note {
+            out.push_str(&wrapped(note, "                ", look.width));
+        }
+    }
+    out
+}
+
+fn cures(out: &mut String, cures: &[Cure], look: &Look) {
+    if cures.is_empty() {
+        return;
+    }
+    heading(out, "What to do");
+    for (number, cure) in cures.iter().enumerate() {
+        out.push_str(&hanging(&cure.says, &format!("  {}. ", number + 1), "     ", look.width));
+        for command in &cure.commands {
+            let _ = writeln!(out, "       {COMMAND}{command}{COMMAND:#}");
+        }
+        let mut costs = Vec::new();
+        if let Some(ms) = cure.wait_ms {
+            costs.push(format!("Takes at least {}.", wording::duration(ms)));
+        }
+        if cure.harms != "nobody" {
+            costs.push(format!("Could hurt: {}.", cure.harms));
+        }
+        if let Some(needs) = &cure.needs {
+            costs.push(format!("Needs: {needs}."));
+        }
+        if !costs.is_empty() {
+            out.push_str(&wrapped(&costs.join(" "), "     ", look.width));
+        }
+        for snippet in cure.source.into_iter().flat_map(snippets) {
+            let _ = writeln!(out, "       {}", snippet.language);
+            for line in snippet.lines {
+                let _ = writeln!(out, "         {COMMAND}{line}{COMMAND:#}");
+            }
+        }
+    }
+}
+
+/// Warnings, and who listens on the same address in another network namespace.
+fn notes(out: &mut String, group: &[&Answer], look: &Look) {
+    let mut notes: Vec<String> = Vec::new();
+    for answer in group {
+        let elsewhere = answer.snapshot.elsewhere.iter().take(FEW).map(|elsewhere| {
+            let who = answer.snapshot.processes.get(&elsewhere.pid).map_or_else(
+                || format!("pid {}", elsewhere.pid),
+                |process| format!("{} (pid {})", wording::foreign(&process.comm, 40), process.pid),
+            );
+            format!(
+                "{who} listens on {} in another network namespace ({}); that is no conflict.",
+                elsewhere.socket.address, elsewhere.netns
+            )
+        });
+        for note in answer.diagnosis.warnings.iter().cloned().chain(elsewhere) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    if notes.is_empty() {
+        return;
+    }
+    heading(out, "Good to know");
+    for note in notes {
+        out.push_str(&hanging(&note, "  - ", "    ", look.width));
+    }
+}
+
+fn blind_spots(answers: &[Answer], look: &Look) -> String {
+    let mut spots: Vec<&BlindSpot> = Vec::new();
+    for spot in answers.iter().flat_map(|answer| &answer.snapshot.blind) {
+        if !spots.contains(&spot) {
+            spots.push(spot);
+        }
+    }
+    let mut out = String::new();
+    if !spots.is_empty() {
+        heading(&mut out, "What could not be seen");
+        for spot in spots {
+            let text = if spot.remedy.is_empty() {
+                format!("{}.", spot.what)
+            } else {
+                format!("{}; {}.", spot.what, spot.remedy)
+            };
+            out.push_str(&hanging(&text, "  - ", "    ", look.width));
+        }
+    }
+    out
+}

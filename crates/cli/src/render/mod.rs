@@ -1,0 +1,57 @@
+//! The views of an answer: for people (`human`) and for programs (`json`).
+
+pub mod human;
+pub mod json;
+mod rows;
+mod wording;
+mod wrap;
+
+use inuse_rules::{Diagnosis, Snapshot, Socket};
+
+/// The answer to one attempt, with the facts it rests on.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The facts.
+    pub snapshot: Snapshot,
+    /// What follows from them.
+    pub diagnosis: Diagnosis,
+}
+
+impl Answer {
+    /// The sockets to show, by index into the snapshot: those of the diagnosis, and any other that a
+    /// verdict names.
+    pub fn shown(&self) -> Vec<usize> {
+        let Diagnosis { verdict, plain, reuseaddr, reuseport, holders, .. } = &self.diagnosis;
+        let verdicts = [verdict, plain, reuseaddr, reuseport];
+        let mut shown: Vec<usize> = Vec::new();
+        for &index in holders.iter().chain(verdicts.into_iter().flat_map(|verdict| verdict.by())) {
+            if index < self.snapshot.sockets.len() && !shown.contains(&index) {
+                shown.push(index);
+            }
+        }
+        shown
+    }
+
+    /// The sockets that stand in the way of the attempt, or of a plain bind where the attempt succeeds.
+    pub fn in_the_way(&self) -> Vec<usize> {
+        let Diagnosis { verdict, plain, .. } = &self.diagnosis;
+        let by = if verdict.by().is_empty() { plain.by() } else { verdict.by() };
+        by.iter().copied().filter(|&index| index < self.snapshot.sockets.len()).collect()
+    }
+
+    /// The other end of a connection, when it is on this machine.
+    pub fn peer(&self, socket: &Socket) -> Option<&Socket> {
+        let (transport, local, _) = socket.inet()?;
+        let remote = socket.remote?;
+        let ends = |peer: &&Socket| {
+            peer.inet().is_some_and(|(t, at, _)| t == transport && same(at, remote))
+                && peer.remote.is_some_and(|to| same(to, local))
+        };
+        self.snapshot.peers.iter().find(ends)
+    }
+}
+
+/// Whether two socket addresses are one to the network: `::ffff:127.0.0.1` is `127.0.0.1`.
+fn same(a: std::net::SocketAddr, b: std::net::SocketAddr) -> bool {
+    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+}

@@ -4,9 +4,9 @@
 //! `inuse_rules::written`. Which interface has which number depends on the network namespace, so the caller
 //! hands that question in.
 
+use inuse_kernel::Error;
 use inuse_rules::address::{Address, Transport};
 use inuse_rules::written::{Host, Mistake, Wanted, Written};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 /// The most addresses that one name may bring.
@@ -30,16 +30,18 @@ pub struct Ask {
 /// # Errors
 ///
 /// A [`Mistake`] that points at a name that does not resolve or an interface that does not exist.
-pub fn resolve(written: &Written, interface: impl Fn(&str) -> io::Result<u32>) -> Result<Vec<Ask>, Mistake> {
+pub fn resolve(
+    written: &Written,
+    interface: impl Fn(&str) -> Result<Option<u32>, Error>,
+) -> Result<Vec<Ask>, Mistake> {
     let number = |name: &str| match name.parse::<u32>() {
         Ok(number) if number > 0 => Ok(number),
-        _ => interface(name).map_err(|error| {
-            let why = match error.kind() {
-                io::ErrorKind::NotFound => "there is no interface of this name".to_owned(),
-                _ => format!("the interface could not be looked up: {error}"),
-            };
-            written.blame_interface(why, "'ip link' lists the interfaces")
-        }),
+        _ => match interface(name) {
+            Ok(Some(number)) => Ok(number),
+            Ok(None) => Err("there is no interface of this name".to_owned()),
+            Err(error) => Err(format!("the interface could not be looked up: {error}")),
+        }
+        .map_err(|wrong| written.blame_interface(wrong, "'ip link' lists the interfaces")),
     };
     let mut asks: Vec<Ask> = Vec::new();
     for wanted in written.wanted() {
@@ -100,30 +102,16 @@ fn named(written: &Written, name: &str, port: u16) -> Result<Vec<(SocketAddr, bo
     Ok(addresses)
 }
 
-/// The number of an interface of the calling thread's network namespace (`SIOCGIFINDEX`).
-///
-/// # Errors
-///
-/// `NotFound` when there is none of that name, else what socket(2) or ioctl(2) says.
-pub fn interface_here(name: &str) -> io::Result<u32> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
-    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    netdevice::name_to_index(&socket, name).map_err(|error| match error {
-        rustix::io::Errno::NODEV => io::ErrorKind::NotFound.into(),
-        other => other.into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use inuse_rules::written::parse;
 
-    fn interfaces(name: &str) -> io::Result<u32> {
+    fn interfaces(name: &str) -> Result<Option<u32>, Error> {
         match name {
-            "eth0" => Ok(2),
-            "locked" => Err(io::ErrorKind::PermissionDenied.into()),
-            _ => Err(io::ErrorKind::NotFound.into()),
+            "eth0" => Ok(Some(2)),
+            "locked" => Err(Error::Malformed { object: "reply".into(), what: "it is too short" }),
+            _ => Ok(None),
         }
     }
 
@@ -176,13 +164,11 @@ mod tests {
     fn what_does_not_exist_is_pointed_at() {
         refuse("[fe80::1%nosuch]:80", "nosuch", "there is no interface of this name");
         refuse("[::]%nosuch:80", "nosuch", "there is no interface of this name");
-        refuse("*%locked:80", "locked", "the interface could not be looked up: permission denied");
+        refuse(
+            "*%locked:80",
+            "locked",
+            "the interface could not be looked up: cannot read reply: it is too short",
+        );
         refuse("no-such-host.invalid:80", "no-such-host.invalid", "this name has no address here");
-    }
-
-    #[test]
-    fn the_loopback_interface_has_a_number_here() {
-        assert!(interface_here("lo").is_ok_and(|number| number > 0));
-        assert_eq!(interface_here("no-such-if").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

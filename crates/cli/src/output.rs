@@ -12,7 +12,7 @@ const MIN_WIDTH: usize = 40;
 
 /// The two streams of the command.
 pub struct Output {
-    out: AutoStream<io::BufWriter<io::Stdout>>,
+    out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
     width: usize,
     failed: Option<io::Error>,
@@ -21,14 +21,12 @@ pub struct Output {
 impl Output {
     /// The streams of this process.
     pub fn new(no_color: bool) -> Output {
-        let choice = |stream: &dyn Fn() -> ColorChoice| if no_color { ColorChoice::Never } else { stream() };
-        let out = io::stdout();
-        let err = io::stderr();
-        let out_choice = choice(&|| AutoStream::choice(&out));
-        let err_choice = choice(&|| AutoStream::choice(&err));
+        let (out, err) = (io::stdout(), io::stderr());
+        let choice = |automatic| if no_color { ColorChoice::Never } else { automatic };
+        let (out_choice, err_choice) = (choice(AutoStream::choice(&out)), choice(AutoStream::choice(&err)));
         Output {
             width: terminal_width().unwrap_or(MAX_WIDTH).clamp(MIN_WIDTH, MAX_WIDTH),
-            out: AutoStream::new(io::BufWriter::new(out), out_choice),
+            out: AutoStream::new(out, out_choice),
             err: AutoStream::new(err, err_choice),
             failed: None,
         }
@@ -93,6 +91,9 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    output.say(&format!("{}; 'inuse --help' shows what there is", inuse_rules::address::escape(line.as_bytes())));
+    output.say(&format!(
+        "{}; 'inuse --help' shows what there is",
+        inuse_rules::address::escape(line.as_bytes())
+    ));
     output.finish(ExitStatus::WrongWords)
 }

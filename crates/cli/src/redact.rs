@@ -75,11 +75,20 @@ fn secrets(answer: &Answer) -> Vec<Vec<u8>> {
     let mut found: Vec<&[u8]> = Vec::new();
     for process in snapshot.processes.values() {
         let arguments = process.cmdline.iter().skip(1).map(Vec::as_slice);
-        found.extend(arguments.filter(|argument| {
-            argument.len() >= MIN_ARGUMENT && !argument.iter().all(u8::is_ascii_digit)
-        }));
+        found.extend(
+            arguments.filter(|argument| {
+                argument.len() >= MIN_ARGUMENT && !argument.iter().all(u8::is_ascii_digit)
+            }),
+        );
         let first = process.cmdline.first();
-        found.extend([&process.exe, &process.cwd, &process.cgroup].into_iter().flatten().chain(first).map(Vec::as_slice).filter(is_path));
+        found.extend(
+            [&process.exe, &process.cwd, &process.cgroup]
+                .into_iter()
+                .flatten()
+                .chain(first)
+                .map(Vec::as_slice)
+                .filter(is_path),
+        );
     }
     let elsewhere = snapshot.elsewhere.iter().map(|elsewhere| &elsewhere.socket);
     let sockets = snapshot.sockets.iter().chain(&snapshot.peers).chain(elsewhere);

@@ -17,11 +17,8 @@ pub mod cause;
 pub mod cure;
 pub mod diagnose;
 pub mod diagnosis;
-<<<<<<< HEAD
-pub mod infer;
-=======
 pub mod explain;
->>>>>>> 41d5799 (wip)
+pub mod infer;
 pub mod judge;
 pub mod known;
 pub mod owner;

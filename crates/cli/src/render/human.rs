@@ -8,10 +8,10 @@
 mod facts;
 mod owners;
 
+use super::Answer;
 use super::rows::{Row, table};
 use super::wording::{self, list};
 use super::wrap::{hanging, wrapped};
-use super::Answer;
 use crate::exit::ExitStatus;
 use anstyle::{AnsiColor, Style};
 use inuse_rules::cure::Cure;
@@ -51,7 +51,9 @@ pub fn text(answers: &[Answer], look: &Look) -> String {
             None => groups.push(vec![answer]),
         }
     }
-    let stories: Vec<String> = groups.iter().map(|group| story(group, look)).collect();
+    // Beside an address that is in use, one that is free needs no more than a line.
+    let alone = groups.iter().all(|group| group.first().is_some_and(|first| nothing_in_the_way(first)));
+    let stories: Vec<String> = groups.iter().map(|group| story(group, alone, look)).collect();
     let mut text = stories.join("\n");
     text.push_str(&blind_spots(answers, look));
     text
@@ -78,30 +80,35 @@ fn identity(socket: &Socket) -> Identity {
     (socket.address.to_string(), socket.remote, socket.state, socket.inode, socket.cookie)
 }
 
-fn story(group: &[&Answer], look: &Look) -> String {
+fn story(group: &[&Answer], alone: bool, look: &Look) -> String {
     let Some(&first) = group.first() else { return String::new() };
     let mut out = String::new();
-    let summary = if group.len() > 1 && first.diagnosis.cause == Cause::Free {
-        format!("{} are free: nothing stands in the way of this bind.", list(&addresses(group), FEW))
+    let summary = if group.len() > 1 && nothing_in_the_way(first) {
+        format!("{} are free: nothing stands in the way of these binds.", list(&addresses(group), FEW))
     } else {
         first.diagnosis.summary.clone()
     };
     out.push_str(&painted(&wrapped(&summary, "", look.width), SUMMARY));
-    if first.diagnosis.cause == Cause::Free && first.in_the_way().is_empty() {
-        out.push_str(&if_it_failed(first, look));
-    } else {
+    if !nothing_in_the_way(first) {
         out.push('\n');
-        group.iter().for_each(|answer| answer_line(&mut out, answer, first, look));
+        answer_lines(&mut out, group, look);
         owners::section(&mut out, first, look);
         evidence(&mut out, first, look);
         options(&mut out, group, look);
         cures(&mut out, &first.diagnosis.cures, look);
+    } else if alone {
+        out.push_str(&if_it_failed(first, look));
     }
     notes(&mut out, group, look);
     if look.verbose {
         facts::section(&mut out, group, look);
     }
     out
+}
+
+/// Whether the plain answer is all there is to say.
+fn nothing_in_the_way(answer: &Answer) -> bool {
+    answer.diagnosis.cause == Cause::Free && answer.in_the_way().is_empty()
 }
 
 fn addresses(group: &[&Answer]) -> Vec<String> {
@@ -128,19 +135,27 @@ fn colour(verdict: &Verdict) -> Style {
     }
 }
 
-/// `tcp/[::]:8080  refused: EADDRINUSE from bind()  dual-stack`, and its own sentence where it has one.
-fn answer_line(out: &mut String, answer: &Answer, first: &Answer, look: &Look) {
-    let diagnosis = &answer.diagnosis;
-    let style = colour(&diagnosis.verdict);
-    let verdict = wording::verdict(&diagnosis.verdict);
-    let _ = write!(out, "  {}  {style}{verdict}{style:#}  cause: {}", diagnosis.attempt.address, diagnosis.cause);
-    if !diagnosis.also.is_empty() {
-        let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
-        let _ = write!(out, " (also: {})", also.join(", "));
-    }
-    out.push('\n');
-    if diagnosis.summary != first.diagnosis.summary {
-        out.push_str(&wrapped(&diagnosis.summary, "      ", look.width));
+/// `tcp/[::]:8080  refused: EADDRINUSE from bind()  cause: dual-stack`, each with its own sentence where
+/// it has one.
+fn answer_lines(out: &mut String, group: &[&Answer], look: &Look) {
+    let addresses = addresses(group);
+    let longest = addresses.iter().map(|address| address.chars().count()).max().unwrap_or(0);
+    let mut told: Vec<&str> = group.iter().take(1).map(|first| first.diagnosis.summary.as_str()).collect();
+    for (answer, address) in group.iter().zip(&addresses) {
+        let diagnosis = &answer.diagnosis;
+        let style = colour(&diagnosis.verdict);
+        let verdict = wording::verdict(&diagnosis.verdict);
+        let pad = " ".repeat(longest - address.chars().count());
+        let _ = write!(out, "  {address}{pad}  {style}{verdict}{style:#}  cause: {}", diagnosis.cause);
+        if !diagnosis.also.is_empty() {
+            let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
+            let _ = write!(out, " (also: {})", also.join(", "));
+        }
+        out.push('\n');
+        if !told.contains(&diagnosis.summary.as_str()) {
+            told.push(&diagnosis.summary);
+            out.push_str(&wrapped(&diagnosis.summary, "      ", look.width));
+        }
     }
 }
 

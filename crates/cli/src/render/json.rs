@@ -251,10 +251,15 @@ fn verdict_view(verdict: &Verdict, shown: &[usize]) -> VerdictView {
             outcome: "unknown",
             possible: Some(possible.iter().map(|errno| errno.map_or("ok", |errno| errno.name())).collect()),
             missing: Some(
-                missing.iter().map(|fact| fact.describe(|index| match position(index) {
-                    Some(position) => format!("holder {position}"),
-                    None => "a socket".to_owned(),
-                })).collect(),
+                missing
+                    .iter()
+                    .map(|fact| {
+                        fact.describe(|index| match position(index) {
+                            Some(position) => format!("holder {position}"),
+                            None => "a socket".to_owned(),
+                        })
+                    })
+                    .collect(),
             ),
             by: by(list),
             ..empty

@@ -3,7 +3,7 @@
 pub mod human;
 pub mod json;
 mod rows;
-mod wording;
+pub(crate) mod wording;
 mod wrap;
 
 use inuse_rules::{Diagnosis, Snapshot, Socket};
@@ -41,17 +41,6 @@ impl Answer {
 
     /// The other end of a connection, when it is on this machine.
     pub fn peer(&self, socket: &Socket) -> Option<&Socket> {
-        let (transport, local, _) = socket.inet()?;
-        let remote = socket.remote?;
-        let ends = |peer: &&Socket| {
-            peer.inet().is_some_and(|(t, at, _)| t == transport && same(at, remote))
-                && peer.remote.is_some_and(|to| same(to, local))
-        };
-        self.snapshot.peers.iter().find(ends)
+        self.snapshot.peers.iter().find(|peer| peer.is_other_end_of(socket))
     }
-}
-
-/// Whether two socket addresses are one to the network: `::ffff:127.0.0.1` is `127.0.0.1`.
-fn same(a: std::net::SocketAddr, b: std::net::SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }

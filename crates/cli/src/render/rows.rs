@@ -29,7 +29,8 @@ pub(super) fn table(rows: &[Row<'_>], indent: &str) -> String {
         for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
             let pad = " ".repeat(width - cell.chars().count());
             // Numbers to the right, everything else to the left.
-            let (before, after) = if column == 1 || column == 2 { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let (before, after) =
+                if column == 1 || column == 2 { (pad.as_str(), "") } else { ("", pad.as_str()) };
             line.push_str(before);
             line.push_str(cell);
             line.push_str(after);
@@ -66,7 +67,12 @@ fn cells(row: &Row<'_>) -> [String; 7] {
         local,
         foreign_end,
         state(socket).into(),
-        [time_left(socket), row.mark.into()].iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join(", "),
+        [time_left(socket), row.mark.into()]
+            .iter()
+            .filter(|text| !text.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", "),
     ]
 }
 

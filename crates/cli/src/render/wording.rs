@@ -6,7 +6,7 @@ use inuse_rules::verdict::{Outcome, Verdict};
 use inuse_rules::{Socket, address::escape};
 
 /// "43 s", "3 min", "2 h 5 min", "4 days".
-pub(super) fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
@@ -19,7 +19,7 @@ pub(super) fn duration(ms: u64) -> String {
 }
 
 /// "a", "a and b", "a, b and c", "a, b and 7 more".
-pub(super) fn list(names: &[String], at_most: usize) -> String {
+pub(crate) fn list(names: &[String], at_most: usize) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
@@ -31,7 +31,7 @@ pub(super) fn list(names: &[String], at_most: usize) -> String {
 }
 
 /// "would succeed", "refused: EADDRINUSE from bind()", "cannot be said: success or EADDRINUSE".
-pub(super) fn verdict(verdict: &Verdict) -> String {
+pub(crate) fn verdict(verdict: &Verdict) -> String {
     match &verdict.outcome {
         Outcome::Ok => "would succeed".into(),
         Outcome::Refused(refusal) => format!("refused: {} from {}()", refusal.errno, refusal.at.name()),
@@ -48,7 +48,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
 }
 
 /// Why: the rule, or the facts that are missing.
-pub(super) fn reason(verdict: &Verdict, name_socket: impl Fn(usize) -> String) -> Option<String> {
+pub(crate) fn reason(verdict: &Verdict, name_socket: impl Fn(usize) -> String) -> Option<String> {
     match &verdict.outcome {
         Outcome::Ok => None,
         Outcome::Refused(refusal) => Some(refusal.rule.sentence().to_owned()),
@@ -61,7 +61,7 @@ pub(super) fn reason(verdict: &Verdict, name_socket: impl Fn(usize) -> String) -
 }
 
 /// What there is to say of a socket that no process has in its table; `None` where one has.
-pub(super) fn unowned(socket: &Socket) -> Option<String> {
+pub(crate) fn unowned(socket: &Socket) -> Option<String> {
     Some(match &socket.owners {
         Ownership::Held(_) => return None,
         Ownership::NotAsked => "its owner was not looked for".into(),
@@ -96,7 +96,7 @@ pub(super) fn unowned(socket: &Socket) -> Option<String> {
 }
 
 /// "on", "off", "not known".
-pub(super) fn switch(option: Option<bool>) -> &'static str {
+pub(crate) fn switch(option: Option<bool>) -> &'static str {
     match option {
         Some(true) => "on",
         Some(false) => "off",
@@ -105,7 +105,7 @@ pub(super) fn switch(option: Option<bool>) -> &'static str {
 }
 
 /// How the options became known, as a sentence part.
-pub(super) fn learned(learned: Learned) -> &'static str {
+pub(crate) fn learned(learned: Learned) -> &'static str {
     match learned {
         Learned::NotYet => "",
         Learned::Getsockopt => " (read from the live socket)",
@@ -116,7 +116,7 @@ pub(super) fn learned(learned: Learned) -> &'static str {
 }
 
 /// Somebody else's text, cut where a screen would be flooded.
-pub(super) fn foreign(bytes: &[u8], at_most: usize) -> String {
+pub(crate) fn foreign(bytes: &[u8], at_most: usize) -> String {
     let text = escape(bytes);
     if text.chars().count() <= at_most {
         return text;

@@ -1,9 +1,9 @@
 //! `-v`: every fact behind an answer, for people who want to check it.
 
+use super::super::Answer;
 use super::super::rows::{Row, table};
 use super::super::wording::{duration, foreign, learned, switch};
 use super::super::wrap::hanging;
-use super::super::Answer;
 use super::{Look, heading};
 use inuse_rules::verdict::Outcome;
 use inuse_rules::{Snapshot, Socket};
@@ -117,7 +117,11 @@ fn sysctls(snapshot: &Snapshot) -> String {
     let sysctls = &snapshot.sysctls;
     let range = |(low, high): (u16, u16)| if low == high { low.to_string() } else { format!("{low}-{high}") };
     let reserved = sysctls.reserved_ports.as_ref().map(|ranges| {
-        if ranges.is_empty() { "none".into() } else { ranges.iter().copied().map(range).collect::<Vec<_>>().join(",") }
+        if ranges.is_empty() {
+            "none".into()
+        } else {
+            ranges.iter().copied().map(range).collect::<Vec<_>>().join(",")
+        }
     });
     let flag = |value: Option<bool>| value.map(|value| u8::from(value).to_string());
     let settings = [
@@ -134,5 +138,9 @@ fn sysctls(snapshot: &Snapshot) -> String {
     ];
     let read: Vec<String> =
         settings.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
-    if read.is_empty() { "no kernel setting was read".into() } else { format!("settings: {}", read.join(", ")) }
+    if read.is_empty() {
+        "no kernel setting was read".into()
+    } else {
+        format!("settings: {}", read.join(", "))
+    }
 }

@@ -1,8 +1,8 @@
 //! Who has the sockets open: the processes with their family, or why there is none.
 
+use super::super::Answer;
 use super::super::wording::{duration, foreign, unowned};
 use super::super::wrap::hanging;
-use super::super::Answer;
 use super::{FEW, Look, heading};
 use inuse_rules::owner::{Holding, Process};
 use inuse_rules::{Socket, diagnose};

@@ -1,0 +1,43 @@
+//! `inuse explain`: a page about a cause or an error.
+
+use crate::args::ExplainArgs;
+use crate::exit::ExitStatus;
+use crate::output::Output;
+use crate::render::json;
+use inuse_rules::address::escape;
+use inuse_rules::explain::{page, topics};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    code: &'a str,
+    title: &'a str,
+    page: &'a str,
+}
+
+/// Prints the page, or the list of pages.
+pub fn run(args: &ExplainArgs, output: &mut Output) -> ExitStatus {
+    let Some(topic) = &args.topic else {
+        let longest = topics().map(|page| page.code.len()).max().unwrap_or(0);
+        for page in topics() {
+            output.data(&format!("{:<longest$}  {}\n", page.code, page.title));
+        }
+        return ExitStatus::Success;
+    };
+    let Some(page) = page(topic) else {
+        let shown: String = escape(topic.as_bytes()).chars().take(60).collect();
+        output.say(&format!(
+            "there is no page on '{shown}'; 'inuse explain' lists the causes, and 98, 48, 10048, EACCES and EADDRNOTAVAIL work too"
+        ));
+        return ExitStatus::WrongWords;
+    };
+    if args.json {
+        let document =
+            Document { schema: "inuse.explain/1", code: page.code, title: page.title, page: page.text };
+        output.data(&json::to_text(&document));
+    } else {
+        output.data(&format!("{}: {}\n\n{}", page.code, page.title, page.text));
+    }
+    ExitStatus::Success
+}

@@ -1,0 +1,5 @@
+//! One verb, one file.
+
+pub mod explain;
+pub mod next;
+pub mod why;

@@ -1,0 +1,248 @@
+//! `inuse why`: the verdict on a bind, the cause by name, who is in the way, and what to do.
+//!
+//! Three steps: the words (nothing is touched), the facts (nothing is changed), the view. The facts are
+//! complete before the first byte is written: no duplicate of a socket is held while a reader is slow.
+
+use crate::args::WhyArgs;
+use crate::caller::{Caller, caller};
+use crate::exit::ExitStatus;
+use crate::output::Output;
+use crate::redact::redact;
+use crate::render::human::{self, Look};
+use crate::render::{Answer, json};
+use inuse_bind::file::{self, Entry, Saved};
+use inuse_bind::resolve::{Ask, resolve};
+use inuse_bind::{Asker, WhyOptions};
+use inuse_kernel::netns::NetnsName;
+use inuse_rules::address::{Address, escape};
+use inuse_rules::verdict::Outcome;
+use inuse_rules::written::{self, Mistake, Written, message};
+use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+
+/// The most bytes of an error message that are read from standard input.
+const MAX_MESSAGE: u64 = 1 << 20;
+
+/// Answers.
+pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
+    match answers(args, output) {
+        Err(stop) => stop.tell(output),
+        Ok(mut answers) => {
+            if args.redact {
+                answers.iter_mut().for_each(redact);
+            }
+            if let Some(path) = &args.save {
+                if let Err(error) = file::save(path, &saved(&answers)) {
+                    output.say(&error.to_string());
+                    return ExitStatus::WrongWords;
+                }
+                output.say(&format!("the facts are saved in {}", escape(path.as_os_str().as_bytes())));
+            }
+            if args.json {
+                output.data(&json::document(&answers));
+            } else {
+                let zone = jiff::tz::TimeZone::system();
+                let look = Look { width: output.width(), verbose: args.verbose, zone };
+                output.data(&human::text(&answers, &look));
+            }
+            let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
+            counted.max().unwrap_or(ExitStatus::WrongWords)
+        }
+    }
+}
+
+/// Why nothing could be answered.
+pub enum Stop {
+    /// An address is wrong.
+    Mistake(Mistake),
+    /// Other words are wrong.
+    Words(String),
+    /// The machine could not be asked.
+    Blind(String),
+}
+
+impl Stop {
+    /// Says it on stderr: one line, and a pointer under the address where a person looks on.
+    pub fn tell(self, output: &mut Output) -> ExitStatus {
+        match self {
+            Stop::Mistake(mistake) => {
+                output.say(&mistake.to_string());
+                output.show(&mistake.caret());
+                ExitStatus::WrongWords
+            }
+            Stop::Words(line) => {
+                output.say(&line);
+                ExitStatus::WrongWords
+            }
+            Stop::Blind(line) => {
+                output.say(&line);
+                ExitStatus::CannotSay
+            }
+        }
+    }
+}
+
+fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
+    if args.addresses.is_empty() && args.snapshot.is_none() {
+        return Err(Stop::Words(
+            "no address is given; for instance: inuse 8080, or: npm start 2>&1 | inuse -".into(),
+        ));
+    }
+    let written = words(args)?;
+    let caller = caller(args.as_uid.as_deref()).map_err(Stop::Words)?;
+    if let Some(path) = &args.snapshot {
+        let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
+        return elsewhere(args, &written, &saved);
+    }
+    let options = WhyOptions { netns: args.netns.as_deref().map(NetnsName::new), ..WhyOptions::default() };
+    let mut asker = open(&options)?;
+    let mut asks = Vec::new();
+    for written in &written {
+        let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
+        asks.extend(resolve(written, interface).map_err(Stop::Mistake)?);
+    }
+    if let Some(note) = &caller.note {
+        output.say(note);
+    }
+    let mut answers: Vec<Answer> = Vec::new();
+    for ask in asks {
+        let report = asker.why(&attempt(args, &caller, &ask.address));
+        let answer = Answer { snapshot: report.snapshot, diagnosis: report.diagnosis };
+        if !ask.only_if_different || differs(&answer, &answers) {
+            answers.push(answer);
+        }
+    }
+    Ok(answers)
+}
+
+/// Opens the conversation with the kernel.
+pub fn open(options: &WhyOptions) -> Result<Asker, Stop> {
+    Asker::new(options).map_err(|error| match &options.netns {
+        Some(_) => Stop::Words(format!("--netns: {error}")),
+        None => Stop::Blind(format!("the kernel cannot be asked: {error}")),
+    })
+}
+
+fn attempt(args: &WhyArgs, caller: &Caller, address: &Address) -> Attempt {
+    Attempt {
+        reuseaddr: args.reuseaddr,
+        reuseport: args.reuseport,
+        v6only: args.v6only,
+        uid: caller.uid,
+        net_bind_service: caller.net_bind_service,
+        ..Attempt::plain(address.clone())
+    }
+}
+
+/// Every address on the command line, and those that a message on standard input names.
+fn words(args: &WhyArgs) -> Result<Vec<Written>, Stop> {
+    let mut all = Vec::new();
+    for given in &args.addresses {
+        if given == "-" {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().take(MAX_MESSAGE).read_to_end(&mut bytes);
+            read.map_err(|error| Stop::Words(format!("standard input cannot be read: {error}")))?;
+            let found = message::find(&String::from_utf8_lossy(&bytes));
+            all.extend(found.map_err(|nothing| Stop::Words(nothing.to_string()))?);
+        } else {
+            all.push(written::parse(&text_of(given)).map_err(Stop::Mistake)?);
+        }
+    }
+    Ok(all)
+}
+
+/// An argument as text. Paths need not be UTF-8: such a one is written with escapes, which the grammar
+/// reads back.
+pub fn text_of(given: &OsStr) -> String {
+    match given.to_str() {
+        Some(text) => text.to_owned(),
+        None if given.as_bytes().starts_with(b"/") => format!("unix:{}", escape(given.as_bytes())),
+        None => escape(given.as_bytes()),
+    }
+}
+
+/// Whether a loopback address is worth telling beside the wildcard of its family: the kernel answers it
+/// otherwise. That a machine has no `::1` at all is no news to somebody who asked about a port.
+fn differs(answer: &Answer, told: &[Answer]) -> bool {
+    let family =
+        |answer: &Answer| answer.diagnosis.attempt.address.inet().map(|(_, local, _)| local.is_ipv4());
+    let port = |answer: &Answer| answer.diagnosis.attempt.address.port();
+    let wildcard =
+        told.iter().rev().find(|other| family(other) == family(answer) && port(other) == port(answer));
+    let outcome = |answer: &Answer| match &answer.diagnosis.verdict.outcome {
+        Outcome::Ok => (0, None),
+        Outcome::Refused(refusal) => (1, Some(refusal.errno)),
+        Outcome::Unknown { .. } => (2, None),
+    };
+    answer.diagnosis.cause != Cause::NotLocal
+        && wildcard.is_none_or(|wildcard| outcome(wildcard) != outcome(answer))
+}
+
+fn saved(answers: &[Answer]) -> Saved {
+    Saved {
+        made_by: concat!("inuse ", env!("CARGO_PKG_VERSION")).to_owned(),
+        entries: answers
+            .iter()
+            .map(|answer| Entry {
+                attempt: answer.diagnosis.attempt.clone(),
+                snapshot: answer.snapshot.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Judges what a file holds: every attempt in it, or the addresses given, each with the facts that cover it.
+fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<Answer>, Stop> {
+    let Some(first) = saved.entries.first() else {
+        return Err(Stop::Words("the snapshot holds no attempt".into()));
+    };
+    let answer = |snapshot: &Snapshot, attempt: Attempt| Answer {
+        diagnosis: diagnose(snapshot, &attempt),
+        snapshot: snapshot.clone(),
+    };
+    let with_flags = |attempt: &Attempt| -> Result<Attempt, Stop> {
+        let user = match &args.as_uid {
+            Some(_) => caller(args.as_uid.as_deref()).map_err(Stop::Words)?,
+            None => Caller { uid: attempt.uid, net_bind_service: attempt.net_bind_service, note: None },
+        };
+        Ok(Attempt {
+            reuseaddr: attempt.reuseaddr || args.reuseaddr,
+            reuseport: attempt.reuseport || args.reuseport,
+            v6only: attempt.v6only || args.v6only,
+            uid: user.uid,
+            net_bind_service: user.net_bind_service,
+            ..attempt.clone()
+        })
+    };
+    if written.is_empty() {
+        return saved.entries.iter().map(|e| Ok(answer(&e.snapshot, with_flags(&e.attempt)?))).collect();
+    }
+    let mut answers = Vec::new();
+    for written in written {
+        // The interfaces of the other machine are not known here by name, only by number.
+        let asks = resolve(written, |_| Ok(None)).map_err(Stop::Mistake)?;
+        for Ask { address, only_if_different } in asks {
+            let entry = saved
+                .entries
+                .iter()
+                .find(|e| e.attempt.address == address)
+                .or_else(|| saved.entries.iter().find(|e| covers(&e.snapshot, &address)));
+            let entry = entry.unwrap_or(first);
+            let attempt = with_flags(&Attempt { address, ..entry.attempt.clone() })?;
+            let answer = answer(&entry.snapshot, attempt);
+            if !only_if_different || differs(&answer, &answers) {
+                answers.push(answer);
+            }
+        }
+    }
+    Ok(answers)
+}
+
+fn covers(snapshot: &Snapshot, address: &Address) -> bool {
+    match address {
+        Address::Inet { transport, local, .. } => snapshot.coverage.of(*transport, local.port()).is_some(),
+        Address::Unix { .. } => snapshot.coverage.unix,
+    }
+}

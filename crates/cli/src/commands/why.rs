@@ -96,7 +96,8 @@ fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
         let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
         return elsewhere(args, &written, &saved);
     }
-    let options = WhyOptions { netns: args.netns.as_deref().map(NetnsName::new), ..WhyOptions::default() };
+    let netns = args.netns.as_deref().map(NetnsName::new);
+    let options = WhyOptions { netns, probe: args.probe, ..WhyOptions::default() };
     let mut asker = open(&options)?;
     let mut asks = Vec::new();
     for written in &written {

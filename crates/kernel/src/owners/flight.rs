@@ -10,9 +10,10 @@
 //! Sockets whose owner set `SO_PEEK_OFF` are left alone: there a peek would move the shared offset.
 //! So are those with `SO_PASSPIDFD`, for which the kernel makes one more descriptor for each look.
 //!
-//! Not here: messages in a socket that is itself in flight and in nobody's table are looked into when the
-//! peek of an outer one shows it; a ring of such sockets that nothing outside refers to is garbage, which
-//! the kernel closes by itself.
+//! A socket that is itself in flight is looked into when the peek of an outer one shows it. A ring of such
+//! sockets that nothing outside refers to shows nowhere; it is garbage, which the kernel closes by itself.
+//!
+//! Not here: unix sockets that only an io_uring has.
 
 use super::hits::{Hits, Inodes};
 use super::walk::Entry;

@@ -28,8 +28,8 @@ use hits::{Hits, Inodes};
 use inuse_rules::owner::NoOwner;
 use inuse_rules::{BlindSpot, Holding, Ownership};
 use rustix::fd::OwnedFd;
-use std::collections::BTreeMap;
-use unseen::View;
+use std::collections::{BTreeMap, BTreeSet};
+use unseen::{Refused, View};
 
 /// A socket whose owner is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,18 +67,16 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
     }
     let all = Inodes::new(uids.keys().copied());
     let mut hits = Hits::default();
-    let first = procfs::open_root().and_then(|root| {
-        let walked = walk::processes(&root, |entry| hits.take(entry, &all, options.cloexec))?;
-        Ok((root, walked))
-    });
-    let (root, walked) = match first {
-        Ok(first) => first,
+    let listed = procfs::open_root().and_then(|root| Ok((walk::processes(&root)?, root)));
+    let (pids, root) = match listed {
+        Ok(listed) => listed,
         Err(error) => {
             let what = format!("owners of sockets: /proc cannot be read ({error})");
             let blind = vec![BlindSpot { what, remedy: "mount proc on /proc".to_owned() }];
             return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
         }
     };
+    let refused = walk::tables(&root, &pids, |entry| hits.take(entry, &all, options.cloexec));
     let mut found: BTreeMap<u64, Ownership> = hits
         .into_holdings()
         .into_iter()
@@ -88,11 +86,15 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
 
     let missing = Inodes::new(uids.keys().copied().filter(|inode| !found.contains_key(inode)));
     if !missing.is_empty() {
-        let beyond = match options.beyond_processes {
-            true => Beyond::search(&root, &walked.pids, &missing, options.cloexec),
-            false => Beyond::default(),
-        };
-        let view = View::take(&root, &walked.refused, &beyond.refused);
+        let sorted = Refused::sort(&root, &refused);
+        let mut beyond = Beyond::default();
+        if options.beyond_processes {
+            // Listed anew: a socket may have moved to a new process during the first walk.
+            let mut readable = walk::processes(&root).unwrap_or(pids);
+            readable.retain(|pid| !refused.contains(pid));
+            beyond = Beyond::search(&root, &readable, &sorted.threads_only, &missing, options.cloexec);
+        }
+        let view = View::take(&root, sorted.hiding.into_iter().chain(beyond.refused.iter().copied()));
         let mut unexplained = Vec::new();
         for inode in missing.iter() {
             let uid = uids.get(&inode).copied().flatten();
@@ -141,16 +143,16 @@ struct Beyond {
     held: BTreeMap<u64, Vec<Holding>>,
     flights: flight::Proofs,
     rings: ring::Rings,
-    /// Processes of which a thread's table was refused.
-    refused: Vec<u32>,
+    /// Processes of which a table was refused.
+    refused: BTreeSet<u32>,
     /// What holds sockets open and could not be looked into.
     unread: Vec<BlindSpot>,
 }
 
 impl Beyond {
-    /// Steps 2 to 4. The tables of processes are walked once more: for unix sockets and rings, and
-    /// because a socket may have moved during the first walk.
-    fn search(root: &OwnedFd, pids: &[u32], missing: &Inodes, cloexec: bool) -> Beyond {
+    /// Steps 2 to 4 among these processes, and among the threads of those without a main thread. The tables
+    /// of processes are walked once more, for their unix sockets and rings.
+    fn search(root: &OwnedFd, pids: &[u32], threads_only: &[u32], missing: &Inodes, cloexec: bool) -> Beyond {
         let mut hits = Hits::default();
         let mut flights = flight::Flights::default();
         let mut rings = ring::Rings::default();
@@ -162,13 +164,13 @@ impl Beyond {
                 rings.visit(entry, missing);
             }
         };
-        // What this one is refused, the first one was refused.
-        let _ = walk::processes(root, &mut visit);
-        let refused = walk::threads(root, pids, &mut visit);
+        let mut refused = walk::tables(root, pids, &mut visit);
+        let all = [pids, threads_only].concat();
+        refused.extend(walk::threads(root, &all, &mut visit));
         let held = hits.into_holdings();
         let flights = flights.prove(missing);
         let mut unread: Vec<BlindSpot> = rings.unread().into_iter().collect();
-        unread.extend(call::on_closed_descriptors(root, pids));
+        unread.extend(call::on_closed_descriptors(root, &all));
         Beyond { held, flights, rings, refused, unread }
     }
 

@@ -7,7 +7,8 @@
 use crate::process::{mounts, stat, status, users};
 use crate::procfs;
 use inuse_rules::BlindSpot;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `PROC_PID_INIT_INO`: the inode of the first pid namespace.
@@ -31,17 +32,44 @@ pub(super) struct View {
     uid: u32,
 }
 
+/// The processes whose table was refused, sorted by what that means. Those of neither list are kernel
+/// threads and processes that have ended, which have no table to hide.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// They may hold sockets unseen.
+    pub(super) hiding: Vec<u32>,
+    /// Their main thread has ended, which makes /proc/PID/fd root's; their other threads may be readable.
+    pub(super) threads_only: Vec<u32>,
+}
+
+impl Refused {
+    /// Sorts what the walk was refused.
+    pub(super) fn sort(root: impl AsFd, refused: &BTreeSet<u32>) -> Refused {
+        let mut sorted = Refused::default();
+        for &pid in refused {
+            match procfs::read(&root, format!("{pid}/stat"), 4096) {
+                Ok(bytes) => match stat::Stat::parse(&bytes) {
+                    Some(stat) if stat.kernel_thread() => {}
+                    Some(stat) if !stat.main_thread_ended() => sorted.hiding.push(pid),
+                    Some(stat) if stat.threads > 1 => sorted.threads_only.push(pid),
+                    Some(_) => {}
+                    None => sorted.hiding.push(pid),
+                },
+                Err(Errno::NOENT | Errno::SRCH) => {}
+                // /proc hides even its state.
+                Err(_) => sorted.hiding.push(pid),
+            }
+        }
+        sorted
+    }
+}
+
 impl View {
-    /// Judges what the walks were refused: kernel threads and processes that have ended have no table to
-    /// hide.
-    pub(super) fn take(root: impl AsFd, refused: &[u32], refused_threads: &[u32]) -> View {
+    /// What this caller sees, given the processes that may hold sockets unseen.
+    pub(super) fn take(root: impl AsFd, hiding: impl Iterator<Item = u32>) -> View {
         let root = root.as_fd();
         let mut unreadable = BTreeMap::new();
-        let pids: BTreeSet<u32> = refused.iter().chain(refused_threads).copied().collect();
-        for pid in pids {
-            if !may_hold(root, pid, refused_threads.contains(&pid)) {
-                continue;
-            }
+        for pid in hiding.collect::<BTreeSet<u32>>() {
             let uid = procfs::read(root, format!("{pid}/status"), 4096).ok();
             let uid = uid.and_then(|bytes| status::Status::parse(&bytes).uid);
             *unreadable.entry(uid).or_insert(0) += 1;
@@ -122,18 +150,6 @@ pub(super) fn foreign_proc(root: impl AsFd) -> Vec<BlindSpot> {
             what: "process ids of this pid namespace: /proc belongs to another one".to_owned(),
             remedy: "mount the right proc (unshare --mount-proc)".to_owned(),
         }],
-    }
-}
-
-/// Whether a process whose table was refused can have one.
-fn may_hold(root: BorrowedFd<'_>, pid: u32, threads_refused: bool) -> bool {
-    match procfs::read(root, format!("{pid}/stat"), 4096) {
-        Ok(bytes) => match stat::Stat::parse(&bytes) {
-            Some(stat) => !stat.kernel_thread() && (!stat.main_thread_ended() || threads_refused),
-            None => true,
-        },
-        // It has ended meanwhile; with EACCES or EPERM /proc hides even its state.
-        Err(error) => !matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::SRCH),
     }
 }
 

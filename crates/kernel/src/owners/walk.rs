@@ -9,6 +9,7 @@ use crate::procfs::{self, DirBuf};
 use crate::sys::kcmp;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
@@ -36,37 +37,35 @@ impl Entry<'_> {
     }
 }
 
-/// What a walk went through, and where it was refused.
-#[derive(Debug, Default)]
-pub(super) struct Walked {
-    /// Every process that /proc listed.
-    pub(super) pids: Vec<u32>,
-    /// Those whose table could not be read, or not to the end, for want of permission.
-    pub(super) refused: Vec<u32>,
+/// Every process that /proc lists now.
+pub(super) fn processes(root: impl AsFd) -> rustix::io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    procfs::numbers(root, &mut procfs::dir_buf(), |_, pid| pids.push(pid))?;
+    Ok(pids)
 }
 
-/// Visits every descriptor in the table of every process.
-pub(super) fn processes(root: impl AsFd, mut visit: impl FnMut(&Entry<'_>)) -> rustix::io::Result<Walked> {
+/// Visits every descriptor in the tables of these processes. Gives those whose table could not be read, or
+/// not to the end, for want of permission.
+pub(super) fn tables(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry<'_>)) -> BTreeSet<u32> {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
-    let mut walked = Walked::default();
-    procfs::numbers(root, &mut buf, |_, pid| walked.pids.push(pid))?;
-    for &pid in &walked.pids {
+    let mut refused = BTreeSet::new();
+    for &pid in pids {
         let path = SmallPath::new(format_args!("{pid}/fd"));
         if let Err(Errno::ACCESS | Errno::PERM) = table(root, &path, pid, None, &mut buf, &mut visit) {
-            walked.refused.push(pid);
+            refused.insert(pid);
         }
     }
-    Ok(walked)
+    refused
 }
 
 /// Visits every descriptor in the table of every thread of these processes that does not share its
 /// process's table: after unshare(CLONE_FILES), or when the main thread has exited. A table that several
 /// of them share is visited once. Gives the processes of which a table was refused.
-pub(super) fn threads(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry<'_>)) -> Vec<u32> {
+pub(super) fn threads(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry<'_>)) -> BTreeSet<u32> {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
-    let (mut tids, mut tables, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tids, mut tables, mut refused) = (Vec::new(), Vec::new(), BTreeSet::new());
     for &pid in pids {
         tids.clear();
         tables.clear();
@@ -82,8 +81,8 @@ pub(super) fn threads(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entr
             tables.push(tid);
             let path = SmallPath::new(format_args!("{tid}/fd"));
             let seen = table(tasks.as_fd(), &path, pid, Some(tid), &mut buf, &mut visit);
-            if let (Err(Errno::ACCESS | Errno::PERM), false) = (seen, refused.last() == Some(&pid)) {
-                refused.push(pid);
+            if let Err(Errno::ACCESS | Errno::PERM) = seen {
+                refused.insert(pid);
             }
         }
     }

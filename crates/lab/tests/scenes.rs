@@ -7,6 +7,7 @@
 //! failure.
 
 use inuse_bind::{Asker, Report, WhyOptions};
+use inuse_kernel::netns::NetnsName;
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
 use inuse_rules::scene::{self, Act, Answer, AskedBy, Need, Scene, Step, Wanted};
@@ -25,16 +26,19 @@ const NOT_STAGED: &[(Cause, &str)] = &[
     (Cause::ContainerProxyStale, "needs a container runtime"),
     (Cause::Forwarded, "needs an ssh session"),
     (Cause::Respawned, "is about two moments, before and after something was freed"),
-    (Cause::KernelSocket, "needs a kernel service, such as an NFS server"),
     (Cause::TearingDown, "lasts for microseconds"),
     (Cause::NoSocket, "needs a packet filter's redirection"),
     (Cause::Unknown, "is the absence of a cause"),
 ];
 
-/// Scenes whose verdict, and with it the cause, depends on an option of a socket that nobody has a
-/// descriptor of; and the cause as long as nothing else shows that option.
-const UNLESS_SHOWN: &[(&str, Cause)] =
-    &[("free-after-reuseaddr", Cause::TimeWait), ("free-after-v6only", Cause::V6BlocksV4)];
+/// Scenes whose cause depends on what a machine may not show; and the cause where it does not.
+const UNLESS_SHOWN: &[(&str, Cause)] = &[
+    // Options of a socket that nobody has a descriptor of.
+    ("free-after-reuseaddr", Cause::TimeWait),
+    ("free-after-v6only", Cause::V6BlocksV4),
+    // That no process has it: even root may be refused a look into some process.
+    ("kernel-socket", Cause::OwnerHidden),
+];
 
 /// A test of a scene that has been played.
 type OnStage = fn(&mut Stage, &Scene) -> Result<(), String>;
@@ -89,7 +93,10 @@ fn play_and(scene: &Scene, test: OnStage) -> Result<Completion, Failed> {
         Ok(stage) => stage,
         Err(why) => return cannot(why),
     };
-    stage.play(scene)?;
+    match stage.play(scene) {
+        Err(StageError::Unavailable(why)) => return cannot(why),
+        other => other?,
+    }
     test(&mut stage, scene)?;
     stage.end()?;
     Ok(Completion::Completed)
@@ -128,9 +135,15 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     let tell = |error: StageError| error.to_string();
     let said = match scene.asker {
         AskedBy::User(uid) => stage.run(uid, Program::Myself, &["__why", scene.name]).map_err(tell)?.stdout,
+        AskedBy::Outside => {
+            let netns = format!("/proc/{}/ns/net", stage.helper_pid());
+            let mut command = Command::new("/proc/self/exe");
+            let output = command.args(["__why", scene.name, "of", &netns]).output();
+            output.map_err(|error| error.to_string())?.stdout
+        }
         AskedBy::Actor(who) => {
             // The actor becomes the one who asks: the same process, with the same descriptors.
-            let me = ["/proc/self/exe", "__why", scene.name, "/run/why"];
+            let me = ["/proc/self/exe", "__why", scene.name, "for", "/run/why"];
             stage.step(&Step::Does(who, Act::Exec(&me))).map_err(tell)?;
             let wait = "until test -e /run/why; do sleep 0.01; done; cat /run/why";
             stage.run(0, Program::Path("timeout"), &["10", "sh", "-c", wait]).map_err(tell)?.stdout
@@ -167,14 +180,19 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n\n{said}", wrong.join("\n"))) }
 }
 
-/// The role that asks: the scene's name, and perhaps a file for the answer, which appears when it is
-/// complete.
+/// The role that asks: the scene's name, and perhaps `of` another network namespace, or `for` a file,
+/// which appears when the answer is complete; then it asks about its own bind.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 fn why() {
     let words: Vec<String> = std::env::args().skip(2).collect();
-    let (name, file) = (words.first().expect("a name"), words.get(1));
-    let scene = scene::by_name(name).expect("a scene");
-    let options = WhyOptions { own_bind: file.is_some(), ..WhyOptions::default() };
+    let (scene, netns, file) = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [name] => (scene::by_name(name), None, None),
+        [name, "of", netns] => (scene::by_name(name), Some(NetnsName::Path(netns.into())), None),
+        [name, "for", file] => (scene::by_name(name), None, Some(file)),
+        _ => (None, None, None),
+    };
+    let scene = scene.expect("the name of a scene");
+    let options = WhyOptions { own_bind: file.is_some(), netns, ..WhyOptions::default() };
     let report = Asker::new(&options).expect("sock_diag").why(&scene.attempt.attempt());
     let Report { diagnosis, snapshot } = &report;
     let verdict = |verdict: &Verdict| match &verdict.outcome {
@@ -355,8 +373,11 @@ fn unprivileged() {
         };
         assert!(!stage.offers(Need::Uids));
         if scene.needs().iter().all(|need| stage.offers(*need)) {
-            let done = stage
-                .play(scene)
+            let played = stage.play(scene);
+            if matches!(played, Err(StageError::Unavailable(_))) {
+                continue;
+            }
+            let done = played
                 .map_err(|error| error.to_string())
                 // Binds first: the actor that asks why may become another program.
                 .and_then(|()| kernel_answers(&mut stage, scene))

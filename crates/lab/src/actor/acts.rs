@@ -30,8 +30,8 @@ pub(super) fn perform(open: &mut Vec<(String, OwnedFd)>, act: &Act<'_>) -> io::R
         Act::Bind(s, Place::Inet(address)) => bind(named(open, s)?, &address)?,
         Act::Bind(s, place) => bind(named(open, s)?, &unix(&place)?)?,
         Act::Listen(s, backlog) => listen(named(open, s)?, backlog)?,
-        Act::Connect(s, Place::Inet(address)) => connect(named(open, s)?, &address)?,
-        Act::Connect(s, place) => connect(named(open, s)?, &unix(&place)?)?,
+        Act::Connect(s, place) => connect_now(named(open, s)?, &place)?,
+        Act::ConnectLater(s, place) => connect_later(named(open, s)?, &place)?,
         Act::Accept(s, new) => {
             let fd = accept(named(open, s)?)?;
             open.push((new.to_owned(), fd));
@@ -110,6 +110,22 @@ fn set(s: BorrowedFd<'_>, opt: Opt, on: bool) -> io::Result<()> {
         Opt::Freebind => sockopt::set_ip_freebind(s, on),
         Opt::Linger0 => sockopt::set_socket_linger(s, on.then_some(Duration::ZERO)),
     }?)
+}
+
+fn connect_now(s: BorrowedFd<'_>, place: &Place<'_>) -> io::Result<()> {
+    Ok(match place {
+        Place::Inet(address) => connect(s, address),
+        place => connect(s, &unix(place)?),
+    }?)
+}
+
+/// Starts to connect, and leaves the socket non-blocking.
+fn connect_later(s: BorrowedFd<'_>, place: &Place<'_>) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(s, true)?;
+    match connect_now(s, place) {
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
+        other => other,
+    }
 }
 
 fn unix(place: &Place<'_>) -> io::Result<SocketAddrUnix> {

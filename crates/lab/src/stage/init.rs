@@ -4,10 +4,12 @@
 //! It has one thread. Everything it waits for has a deadline.
 
 use super::channel::{self, Message};
+use super::network;
+use super::rows::{self, Row};
 use super::wire::{act_words, parse_step};
-use super::{network, rows};
 use crate::ROLE;
-use inuse_rules::scene::{Act, Signal, Step, Thing};
+use inuse_rules::Transport;
+use inuse_rules::scene::{Act, Sight, Signal, Step, Thing};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
@@ -161,7 +163,8 @@ fn play(actors: &mut Vec<Actor>, step: &Step<'_>) -> Done {
             }
             std::fs::write(Path::new("/proc/sys").join(key), value)?;
         }
-        Step::LocalAddress(ip) => network::add_address(*ip)?,
+        Step::Interface(name, device) => network::add_interface(name, *device)?,
+        Step::Address(name, ip) => network::add_address(name, *ip)?,
         Step::Create(path, Thing::File) => drop(std::fs::File::create_new(path)?),
         Step::Create(path, Thing::Directory) => std::fs::create_dir(path)?,
         Step::Create(path, Thing::Fifo) => rustix::fs::mknodat(
@@ -173,13 +176,7 @@ fn play(actors: &mut Vec<Actor>, step: &Step<'_>) -> Done {
         )?,
         Step::Create(path, Thing::DanglingLink) => std::os::unix::fs::symlink("/nowhere", path)?,
         Step::Remove(path) => std::fs::remove_file(path)?,
-        Step::Await(sight) => until(deadline, "the row did not appear", || {
-            let seen = rows::read()?;
-            Ok(seen.iter().any(|row| {
-                (row.local, row.state, row.mini) == (sight.local, sight.state, sight.mini)
-                    && row.transport == inuse_rules::Transport::Tcp
-            }))
-        })?,
+        Step::Await(sight) => await_row(sight, deadline)?,
     }
     Ok(Vec::new())
 }
@@ -302,6 +299,24 @@ fn send_signal(actor: &Actor, signal: Signal, deadline: Instant) -> Result<(), T
         Signal::Stop => until(deadline, "it did not stop", stopped),
         Signal::Continue => until(deadline, "it did not go on", || stopped().map(|stopped| !stopped)),
     }
+}
+
+/// Waits for a row, and says what is there instead when it does not come.
+fn await_row(sight: &Sight, deadline: Instant) -> Result<(), Trouble> {
+    let wanted = |row: &Row| {
+        row.transport == Transport::Tcp
+            && (row.local, row.state, row.mini) == (sight.local, sight.state, sight.mini)
+    };
+    until(deadline, "", || Ok(rows::read()?.iter().any(wanted))).map_err(|trouble| {
+        let seen = rows::read().unwrap_or_default();
+        match trouble {
+            Trouble::Other(_) => {
+                let rows: Vec<String> = seen.iter().map(Row::to_string).collect();
+                other(format!("it did not appear; there is: {}", rows.join("; ")))
+            }
+            errno => errno,
+        }
+    })
 }
 
 /// Looks every millisecond until the condition holds.

@@ -61,7 +61,7 @@ pub struct Stage {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StageError {
-    /// This machine does not let us have private namespaces.
+    /// This machine does not let us have private namespaces, or its kernel lacks something.
     Unavailable(String),
     /// The kernel refused a call that should have succeeded.
     Refused {
@@ -163,6 +163,9 @@ impl Stage {
         match (step, done) {
             (Step::Fails(_, _, errno), Done::Errno(number)) if errno.linux() == number => Ok(()),
             (Step::Fails(..), Done::Ok(_)) => Err(StageError::NotRefused { step: step.to_string() }),
+            (Step::Interface(..), Done::Errno(libc::EOPNOTSUPP)) => {
+                Err(StageError::Unavailable(format!("{step}: this kernel has no such interfaces")))
+            }
             (_, done) => done.or_refused(step).map(drop),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The words are for the two ends of a pair of pipes of the same binary; people read the steps' Display.
 
-use inuse_rules::scene::{Act, Kind, Opt, Place, Sight, Signal, Step, Thing};
+use inuse_rules::scene::{Act, Device, Kind, Opt, Place, Sight, Signal, Step, Thing};
 use inuse_rules::socket::State;
 
 /// A step as words. `Fails` is written like `Does`: who asked for it compares the answer.
@@ -16,7 +16,9 @@ pub(crate) fn step_words(step: &Step<'_>) -> Vec<String> {
         }
         Step::Signal(who, signal) => words(["signal", who, signal.name()]),
         Step::Sysctl(key, value) => words(["sysctl", key, value]),
-        Step::LocalAddress(ip) => words(["address", &ip.to_string()]),
+        Step::Interface(name, Device::Veth) => words(["veth", name]),
+        Step::Interface(name, Device::Vxlan(port)) => words(["vxlan", name, &port.to_string()]),
+        Step::Address(name, ip) => words(["address", name, &ip.to_string()]),
         Step::Create(path, thing) => words(["create", path, thing.command()]),
         Step::Remove(path) => words(["remove", path]),
         Step::Await(sight) => {
@@ -32,7 +34,9 @@ pub(crate) fn parse_step<'a>(words: &'a [&'a str]) -> Option<Step<'a>> {
         ["act", who, ref act @ ..] => Step::Does(who, parse_act(act)?),
         ["signal", who, signal] => Step::Signal(who, Signal::ALL.into_iter().find(|s| s.name() == signal)?),
         ["sysctl", key, value] => Step::Sysctl(key, value),
-        ["address", ip] => Step::LocalAddress(ip.parse().ok()?),
+        ["veth", name] => Step::Interface(name, Device::Veth),
+        ["vxlan", name, port] => Step::Interface(name, Device::Vxlan(port.parse().ok()?)),
+        ["address", name, ip] => Step::Address(name, ip.parse().ok()?),
         ["create", path, command] => {
             Step::Create(path, Thing::ALL.into_iter().find(|t| t.command() == command)?)
         }
@@ -53,6 +57,7 @@ pub(crate) fn act_words(act: &Act<'_>) -> Vec<String> {
         Act::Set(s, opt, on) => words(["set", s, opt.name(), &on.to_string()]),
         Act::Bind(s, place) => with_place("bind", s, place),
         Act::Listen(s, backlog) => words(["listen", s, &backlog.to_string()]),
+        Act::ConnectLater(s, place) => with_place("connect later", s, place),
         Act::Connect(s, place) => with_place("connect", s, place),
         Act::Accept(s, new) => words(["accept", s, new]),
         Act::Send(s, bytes) => words(["send", s, &bytes.to_string()]),
@@ -79,6 +84,7 @@ pub(crate) fn parse_act<'a>(words: &'a [&'a str]) -> Option<Act<'a>> {
         ["set", s, opt, on] => Act::Set(s, Opt::ALL.into_iter().find(|o| o.name() == opt)?, on.parse().ok()?),
         ["bind", s, form, name] => Act::Bind(s, parse_place(form, name)?),
         ["listen", s, backlog] => Act::Listen(s, backlog.parse().ok()?),
+        ["connect later", s, form, name] => Act::ConnectLater(s, parse_place(form, name)?),
         ["connect", s, form, name] => Act::Connect(s, parse_place(form, name)?),
         ["accept", s, new] => Act::Accept(s, new),
         ["send", s, bytes] => Act::Send(s, bytes.parse().ok()?),

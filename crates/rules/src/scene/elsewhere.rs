@@ -8,7 +8,7 @@ use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
 use super::refusals::ELSEWHERE;
-use super::{AskedBy, Expect, HERE, HERE6, OK, Scene, Step, Wanted, v4};
+use super::{ANY, AskedBy, Expect, HERE, HERE6, IN_USE, OK, Scene, Step, Wanted, v4};
 use crate::cause::Cause;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -78,10 +78,22 @@ pub(super) const SCENES: &[Scene] = &[
         also: &[],
         story: "One server answers on 127.0.0.1 and another one on [::1]: which of them `localhost` means \
                 depends on the client. A third address is still free.",
-        acts: &[&[LocalAddress(IpAddr::V4(ELSEWHERE))], SERVER, V6_SERVER],
+        acts: &[&[Address("lo", IpAddr::V4(ELSEWHERE))], SERVER, V6_SERVER],
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "free-beside-one-server",
+        asker: AskedBy::User(0),
+    },
+    Scene {
+        name: "wildcard-vs-specific-split-brain",
+        cause: Cause::WildcardVsSpecific,
+        also: &[Cause::Listener, Cause::SplitBrain],
+        story: "One server answers on 127.0.0.1 and another one on [::1], and somebody wants 0.0.0.0. The first of \
+                them is in the way; the second is good to know.",
+        acts: &[SERVER, V6_SERVER],
+        attempt: Wanted::tcp(ANY),
+        expect: Expect::always(IN_USE),
+        twin: "split-brain",
         asker: AskedBy::User(0),
     },
     Scene {
@@ -89,7 +101,7 @@ pub(super) const SCENES: &[Scene] = &[
         cause: Cause::Free,
         also: &[],
         story: "A server listens on 127.0.0.1, and another address of the machine is asked for.",
-        acts: &[&[LocalAddress(IpAddr::V4(ELSEWHERE))], SERVER],
+        acts: &[&[Address("lo", IpAddr::V4(ELSEWHERE))], SERVER],
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "split-brain",

@@ -6,7 +6,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
-use super::{ANY, AskedBy, Expect, HERE, IN_USE, Scene, Signal, Step, TOM, Wanted};
+use super::{ANY, AskedBy, Device, Expect, HERE, IN_USE, P, Scene, Signal, Step, TOM, Wanted};
 use crate::cause::Cause;
 
 /// The server of most scenes: one process, one listener, no option set.
@@ -270,5 +270,16 @@ pub(super) const SCENES: &[Scene] = &[
         expect: Expect::always(IN_USE),
         twin: "free-other-protocol",
         asker: AskedBy::User(0),
+    },
+    Scene {
+        name: "kernel-socket",
+        cause: Cause::KernelSocket,
+        also: &[Cause::Udp],
+        story: "The kernel itself has the port, for the end of a tunnel: no process is there to stop.",
+        acts: &[&[Interface("tunnel", Device::Vxlan(P))]],
+        attempt: Wanted::udp(ANY),
+        expect: Expect::always(IN_USE),
+        twin: "udp",
+        asker: AskedBy::Outside,
     },
 ];

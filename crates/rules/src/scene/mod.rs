@@ -16,7 +16,7 @@ mod refusals;
 mod step;
 mod unix;
 
-pub use step::{Act, Kind, Opt, Place, Sight, Signal, Step, Thing};
+pub use step::{Act, Device, Kind, Opt, Place, Sight, Signal, Step, Thing};
 
 use crate::address::{Address, Transport, UnixKind, UnixName};
 use crate::attempt::Attempt;
@@ -59,6 +59,7 @@ impl Scene {
         let mut needs = Vec::new();
         let several = |uid: u32| uid != 0;
         if matches!(self.asker, AskedBy::User(uid) if several(uid))
+            || self.asker == AskedBy::Outside
             || several(self.attempt.uid)
             || self.steps().any(|step| matches!(step, Step::Actor(_, uid) if several(*uid)))
         {
@@ -85,6 +86,8 @@ pub enum AskedBy {
     User(u32),
     /// That actor, about its own bind: a program that uses the library.
     Actor(&'static str),
+    /// Root of the machine, who sees every process, about the stage's network namespace.
+    Outside,
 }
 
 /// What the machine must offer for a scene, beyond namespaces.

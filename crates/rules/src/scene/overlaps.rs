@@ -309,6 +309,36 @@ pub(super) const SCENES: &[Scene] = &[
         asker: AskedBy::User(0),
     },
     Scene {
+        name: "ephemeral-collision-syn-sent",
+        cause: Cause::EphemeralCollision,
+        also: &[],
+        story: "A program is still trying to reach a database that does not answer, and its end of the connection \
+                to be has the port.",
+        acts: &[
+            &[
+                Actor("backend", 0),
+                Does("backend", Socket("s", Tcp4)),
+                Does("backend", Bind("s", Inet(BACKEND_AT))),
+                // Room for one connection, which another client takes.
+                Does("backend", Listen("s", 0)),
+                Actor("other", 0),
+                Does("other", Socket("c", Tcp4)),
+                Does("other", Connect("c", Inet(BACKEND_AT))),
+            ],
+            &[
+                RANGE_OF_ONE,
+                Actor("app", 0),
+                Does("app", Socket("c", Tcp4)),
+                Does("app", ConnectLater("c", Inet(BACKEND_AT))),
+                row(HERE, State::SynSent),
+            ],
+        ],
+        attempt: Wanted::tcp(HERE),
+        expect: Expect::always(IN_USE),
+        twin: "bound-not-listening",
+        asker: AskedBy::User(0),
+    },
+    Scene {
         name: "self-connect",
         cause: Cause::SelfConnect,
         also: &[],

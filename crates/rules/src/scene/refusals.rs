@@ -7,7 +7,7 @@ use super::Act::*;
 use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
-use super::{AskedBy, Expect, OK, Scene, TOM, Wanted, v4, v6};
+use super::{AskedBy, Device, Expect, OK, Scene, TOM, Wanted, v4, v6};
 use crate::cause::Cause;
 use crate::verdict::{Call, Errno};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const HTTP: SocketAddr = v4(Ipv4Addr::LOCALHOST, 80);
 /// An address of the documentation range, on no interface unless a scene adds it.
 pub(super) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
-/// An IPv6 address of the documentation range, on no interface.
+/// An IPv6 address of the documentation range, on no interface unless a scene adds it.
 const ELSEWHERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
 /// An address that means nothing without an interface.
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -81,6 +81,22 @@ pub(super) const SCENES: &[Scene] = &[
         asker: AskedBy::User(TOM),
     },
     Scene {
+        name: "not-local-tentative",
+        cause: Cause::NotLocal,
+        also: &[],
+        story: "The address has just been added, and the kernel is still asking the network whether somebody else \
+                has it. Until that is over it cannot be bound.",
+        acts: &[&[
+            Sysctl("net/ipv6/conf/default/dad_transmits", "100"),
+            Interface("eth0", Device::Veth),
+            Address("eth0", IpAddr::V6(ELSEWHERE6)),
+        ]],
+        attempt: Wanted::tcp(v6(ELSEWHERE6, 8080)),
+        expect: Expect::always(Some((Errno::EADDRNOTAVAIL, Call::Bind))),
+        twin: "free-local-address",
+        asker: AskedBy::User(0),
+    },
+    Scene {
         name: "not-local-needs-scope",
         cause: Cause::NotLocal,
         also: &[],
@@ -96,7 +112,7 @@ pub(super) const SCENES: &[Scene] = &[
         cause: Cause::Free,
         also: &[],
         story: "The same address, once it is on an interface.",
-        acts: &[&[LocalAddress(IpAddr::V4(ELSEWHERE))]],
+        acts: &[&[Address("lo", IpAddr::V4(ELSEWHERE))]],
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),
         twin: "not-local",

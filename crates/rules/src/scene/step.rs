@@ -6,7 +6,7 @@
 use crate::socket::State;
 use crate::verdict::Errno;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// One thing that happens on the stage. `'a` is `'static` in the scenes, and free for those who stage
 /// something of their own.
@@ -22,8 +22,10 @@ pub enum Step<'a> {
     Signal(&'a str, Signal),
     /// A kernel setting of the stage's network namespace, by its path under /proc/sys.
     Sysctl(&'a str, &'a str),
-    /// An address is added to the loopback interface, with the whole address as its prefix.
-    LocalAddress(core::net::IpAddr),
+    /// A network interface appears, and is brought up.
+    Interface(&'a str, Device),
+    /// An address is added to an interface, with the whole address as its prefix.
+    Address(&'a str, IpAddr),
     /// Something that is no socket appears at a path.
     Create(&'a str, Thing),
     /// A file, whatever it is, disappears from its path.
@@ -43,6 +45,8 @@ pub enum Act<'a> {
     Bind(&'a str, Place<'a>),
     /// listen(2) with that backlog.
     Listen(&'a str, i32),
+    /// connect(2) that does not wait for the other end.
+    ConnectLater(&'a str, Place<'a>),
     /// connect(2).
     Connect(&'a str, Place<'a>),
     /// accept(2) on the first; the second is the new connection's name.
@@ -219,6 +223,15 @@ impl Thing {
     }
 }
 
+/// A network interface beside loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// One end of a virtual cable; the other end has a name of the kernel's choice and is up too.
+    Veth,
+    /// A VXLAN tunnel's end: the kernel itself opens a datagram socket on that port for it.
+    Vxlan(u16),
+}
+
 /// A row that the stage waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
@@ -239,7 +252,11 @@ impl fmt::Display for Step<'_> {
             Step::Fails(who, act, errno) => write!(f, "{who}: {act} = -1 {errno}"),
             Step::Signal(who, signal) => write!(f, "stage: kill({who}, {})", signal.name()),
             Step::Sysctl(key, value) => write!(f, "stage: echo {value} > /proc/sys/{key}"),
-            Step::LocalAddress(ip) => write!(f, "stage: ip address add {ip} dev lo"),
+            Step::Interface(name, Device::Veth) => write!(f, "stage: ip link add {name} type veth"),
+            Step::Interface(name, Device::Vxlan(port)) => {
+                write!(f, "stage: ip link add {name} type vxlan dstport {port}")
+            }
+            Step::Address(name, ip) => write!(f, "stage: ip address add {ip} dev {name}"),
             Step::Create(path, thing) => write!(f, "stage: {} {path}", thing.command()),
             Step::Remove(path) => write!(f, "stage: unlink({path})"),
             Step::Await(sight) => write!(f, "stage: wait until {} is {}", sight.local, sight.state.name()),
@@ -254,6 +271,7 @@ impl fmt::Display for Act<'_> {
             Act::Set(s, opt, on) => write!(f, "setsockopt({s}, {}, {})", opt.name(), u8::from(*on)),
             Act::Bind(s, place) => write!(f, "bind({s}, {place})"),
             Act::Listen(s, backlog) => write!(f, "listen({s}, {backlog})"),
+            Act::ConnectLater(s, place) => write!(f, "connect({s}, {place}) with O_NONBLOCK"),
             Act::Connect(s, place) => write!(f, "connect({s}, {place})"),
             Act::Accept(s, new) => write!(f, "{new} = accept({s})"),
             Act::Send(s, bytes) => write!(f, "send({s}, {bytes} bytes, MSG_DONTWAIT)"),

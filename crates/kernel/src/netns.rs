@@ -135,7 +135,13 @@ impl Netns {
             });
             let thread = thread.map_err(|_| Error::new("start", "a thread", Errno::AGAIN))?;
             let result = thread.join().unwrap_or(Err(Errno::FAULT));
-            result.map_err(|errno| Error::new("enter", self.name.clone(), errno).needing("CAP_SYS_ADMIN"))
+            result.map_err(|errno| match errno {
+                Errno::INVAL => Error::Malformed {
+                    object: self.name.clone(),
+                    what: "this is a namespace of another kind",
+                },
+                errno => Error::new("enter", self.name.clone(), errno).needing("CAP_SYS_ADMIN"),
+            })
         })
     }
 }

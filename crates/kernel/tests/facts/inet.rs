@@ -1,6 +1,6 @@
 //! Every state of a tcp or udp socket that loopback can stage, found by its port and by its peer's.
 
-use crate::stage::{bind_to_device, bound, eventually, listening, socket};
+use crate::stage::{bind_to_device, bound, defer_accept, eventually, listening, socket};
 use crate::{Case, Missing};
 use inuse_kernel::sockdiag::{InetQuery, Ports, States};
 use inuse_kernel::{Netns, SockDiag};
@@ -155,6 +155,16 @@ const TCP: &[Situation] = &[
         },
         &["ESTABLISHED 127.0.0.1 owner=accept-queue", "LISTEN 127.0.0.1"],
         &["ESTABLISHED 127.0.0.1", "SYN_SENT 127.0.0.1"],
+    ),
+    Situation(
+        "request that waits for data",
+        || {
+            let listener = listener("127.0.0.1");
+            defer_accept(&listener);
+            keep((connect("127.0.0.1"), listener))
+        },
+        &["LISTEN 127.0.0.1", "SYN_RECV 127.0.0.1 no-uid owner=request"],
+        &["ESTABLISHED 127.0.0.1"],
     ),
     Situation(
         "fin-wait-1 orphan",

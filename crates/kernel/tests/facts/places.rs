@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     ("settings_are_those_of_the_namespace", settings),
     ("another_namespace_is_asked_without_moving_there", other_namespace),
     ("what_is_no_namespace_is_said_so", no_namespace),
+    ("a_namespace_that_may_not_be_entered_is_said_so", not_entered),
     ("interfaces_have_names_and_numbers", interfaces),
     ("listeners_elsewhere_are_found", listeners_elsewhere),
 ];
@@ -252,12 +253,34 @@ fn no_namespace() -> Result<(), Missing> {
     };
     check("no-such-namespace", "cannot open the network namespace no-such-namespace: there is none");
     check("/dev/null", "this is no namespace file");
-    check("/proc/self/ns/uts", "cannot enter");
+    check("/proc/self/ns/uts", "this is a namespace of another kind");
     check("/proc/self/stat", "this is no namespace file");
     check("4294967295", "there is none");
     check("a\u{1b}b", "a\\u{1b}b");
     let error = Netns::open(&NetnsName::Pid(u32::MAX)).unwrap_err();
     assert!(matches!(error, Error::NotThere { .. }), "{error:?}");
+    Ok(())
+}
+
+fn not_entered() -> Result<(), Missing> {
+    let listener = Listener::start(8080);
+    stage::enter_fresh_netns()?;
+    // Opened with all rights, used without any.
+    let file = fs::File::open(format!("/proc/{}/ns/net", listener.pid())).unwrap();
+    let path = format!("/proc/thread-self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    stage::give_up_capabilities();
+    let error = Netns::open(&NetnsName::Path(path.into())).unwrap_err();
+    assert!(matches!(&error, Error::Denied { needs, .. } if needs == "CAP_SYS_ADMIN"), "{error:?}");
+    assert!(error.blind_spot().remedy.contains("root"), "{error:?}");
+
+    let seen = elsewhere(&Netns::current(), Transport::Tcp, 8080, 1024);
+    assert!(seen.found.is_empty() && !seen.blind.is_empty(), "{seen:?}");
+
+    // What is asked of the caller's own namespace needs no right at all.
+    let own = Netns::current();
+    SockDiag::open(&own).unwrap().inet_rows(&InetQuery::port(Transport::Tcp, 8080)).unwrap();
+    assert_eq!(locality(&own, "::1".parse().unwrap(), 0).unwrap(), NotLocal);
+    assert_eq!(sysctls(&own).unwrap().blind, []);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::Missing;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::{getegid, geteuid};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, unshare_unsafe};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -74,6 +74,24 @@ pub(crate) fn bind_to_device(socket: impl AsFd, name: &str) {
     // SAFETY: the name lives until the call returns, and its length is given.
     let done = unsafe { libc::setsockopt(fd, level, option, name.as_ptr().cast(), length) };
     assert_eq!(done, 0, "{name}: {}", std::io::Error::last_os_error());
+}
+
+/// TCP_DEFER_ACCEPT: a connection stays a request until data comes.
+pub(crate) fn defer_accept(socket: impl AsFd) {
+    let seconds: libc::c_int = 60;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the number lives until the call returns, and its size is given.
+    let done = unsafe { libc::setsockopt(fd, level, option, (&raw const seconds).cast(), length) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Makes this thread as powerless as any user's, whatever its uid.
+pub(crate) fn give_up_capabilities() {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, sets).unwrap();
 }
 
 /// A socket of that type and of the address's family.

@@ -167,15 +167,7 @@ fn permissions(directory: &Directory) -> Result<(), Missing> {
     fs::set_permissions(directory.file("sealed"), fs::Permissions::from_mode(0o555)).unwrap();
     let [locked, sealed] = ["locked/socket", "sealed/socket"].map(|name| directory.file(name));
     let facts = std::thread::spawn(move || {
-        rustix::thread::set_capabilities(
-            None,
-            rustix::thread::CapabilitySets {
-                effective: rustix::thread::CapabilitySet::empty(),
-                permitted: rustix::thread::CapabilitySet::empty(),
-                inheritable: rustix::thread::CapabilitySet::empty(),
-            },
-        )
-        .unwrap();
+        crate::stage::give_up_capabilities();
         [locked, sealed].map(|path| path_fact(path.as_os_str().as_bytes()))
     });
     assert_eq!(facts.join().unwrap(), [PathFact::NotSearchable, PathFact::AbsentUnwritable]);

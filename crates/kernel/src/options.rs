@@ -65,7 +65,8 @@ pub enum Unread {
 }
 
 /// Reads the options of the socket that a process holds. `inode` is its inode in sockfs, and `cookie`
-/// its `SO_COOKIE`, where known; a descriptor that is no longer that socket is [`Unread::Gone`].
+/// its `SO_COOKIE`, where known; a descriptor that is no longer that socket is [`Unread::Gone`]. The holding
+/// is one of [`Ownership::Held`](inuse_rules::Ownership::Held): a carrier or a ring has other descriptors.
 pub fn read(holding: &Holding, inode: u64, cookie: Option<u64>) -> Result<LiveOptions, Unread> {
     let mut worst = Unread::Gone;
     for &fd in &holding.fds {

@@ -62,6 +62,9 @@ fn main() {
         let on_stage = |test| move || play_and(scene, test);
         trials.push(Trial::ignorable_test(format!("kernel::{}", scene.name), on_stage(kernel_answers)));
         trials.push(Trial::ignorable_test(format!("why::{}", scene.name), on_stage(why_answers)));
+        if scene.asker == AskedBy::User(scene.attempt.uid) {
+            trials.push(Trial::ignorable_test(format!("probe::{}", scene.name), on_stage(probe_answers)));
+        }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -134,7 +137,9 @@ fn kernel_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
 fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     let tell = |error: StageError| error.to_string();
     let said = match scene.asker {
-        AskedBy::User(uid) => stage.run(uid, Program::Myself, &["__why", scene.name]).map_err(tell)?.stdout,
+        AskedBy::User(uid) => {
+            stage.run(uid, Program::Myself, &["__why", scene.name, "looking"]).map_err(tell)?.stdout
+        }
         AskedBy::Outside => {
             let netns = format!("/proc/{}/ns/net", stage.helper_pid());
             let mut command = Command::new("/proc/self/exe");
@@ -149,7 +154,24 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
             stage.run(0, Program::Path("timeout"), &["10", "sh", "-c", wait]).map_err(tell)?.stdout
         }
     };
-    let said = String::from_utf8_lossy(&said);
+    let undecided = UNLESS_SHOWN.iter().find(|(name, _)| *name == scene.name).map(|(_, cause)| *cause);
+    judge_answer(scene, &String::from_utf8_lossy(&said), true, undecided)
+}
+
+/// The same with a probe by the very user whose bind it is: nothing may stay open.
+fn probe_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
+    let ran = stage.run(scene.attempt.uid, Program::Myself, &["__why", scene.name, "probing"]);
+    judge_answer(
+        scene,
+        &String::from_utf8_lossy(&ran.map_err(|error| error.to_string())?.stdout),
+        false,
+        None,
+    )
+}
+
+/// Holds an answer against the scene. Verdicts may be open where `open` says so, and the cause another
+/// one then.
+fn judge_answer(scene: &Scene, said: &str, open: bool, undecided: Option<Cause>) -> Result<(), String> {
     let answer =
         |answer: Answer| answer.map_or("ok".into(), |(errno, at)| format!("{errno} at {}", at.name()));
     let mut wrong = Vec::new();
@@ -159,8 +181,7 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
             wrong.push(format!("{what}: {}, expected {expect}", line.unwrap_or("nothing")));
         }
     };
-    let undecided = UNLESS_SHOWN.iter().find(|(name, _)| *name == scene.name).map(|(_, cause)| cause.code());
-    let cause = |code: &str| code == scene.cause.code() || Some(code) == undecided;
+    let cause = |code: &str| code == scene.cause.code() || Some(code) == undecided.map(Cause::code);
     check("cause", &cause, scene.cause.code());
     for also in scene.also {
         check("also", &|list| list.split(' ').any(|code| code == also.code()), also.code());
@@ -172,7 +193,7 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     ] {
         let expect = answer(expect);
         let fits = |verdict: &str| match verdict.strip_prefix("not shown: ") {
-            Some(possible) => possible.split(", ").any(|answer| answer == expect),
+            Some(possible) => open && possible.split(", ").any(|answer| answer == expect),
             None => verdict == expect,
         };
         check(what, &fits, &expect);
@@ -180,19 +201,20 @@ fn why_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n\n{said}", wrong.join("\n"))) }
 }
 
-/// The role that asks: the scene's name, and perhaps `of` another network namespace, or `for` a file,
-/// which appears when the answer is complete; then it asks about its own bind.
+/// The role that asks: the scene's name, and `looking` or `probing`, or `of` another network namespace, or
+/// `for` a file, which appears when the answer is complete; then it asks about its own bind.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 fn why() {
     let words: Vec<String> = std::env::args().skip(2).collect();
     let (scene, netns, file) = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [name] => (scene::by_name(name), None, None),
+        [name, "looking" | "probing"] => (scene::by_name(name), None, None),
         [name, "of", netns] => (scene::by_name(name), Some(NetnsName::Path(netns.into())), None),
         [name, "for", file] => (scene::by_name(name), None, Some(file)),
         _ => (None, None, None),
     };
     let scene = scene.expect("the name of a scene");
-    let options = WhyOptions { own_bind: file.is_some(), netns, ..WhyOptions::default() };
+    let probe = words.iter().any(|word| word == "probing");
+    let options = WhyOptions { own_bind: file.is_some(), netns, probe };
     let report = Asker::new(&options).expect("sock_diag").why(&scene.attempt.attempt());
     let Report { diagnosis, snapshot } = &report;
     let verdict = |verdict: &Verdict| match &verdict.outcome {

@@ -84,7 +84,7 @@ pub(super) const SCENES: &[Scene] = &[
         attempt: Wanted::tcp(HERE).by(ANN),
         expect: Expect { plain: IN_USE, reuseaddr: IN_USE, reuseport: OK },
         twin: "reuseport-mismatch",
-        asker: AskedBy::User(0),
+        asker: AskedBy::User(ANN),
     },
     Scene {
         name: "free-after-reuseaddr",

@@ -161,8 +161,12 @@ pub enum PathFact {
     Absent,
     /// Nothing, and the directory refuses: bind() would give EACCES (or EROFS).
     AbsentUnwritable,
-    /// A directory on the way is missing, or is no directory.
+    /// A directory on the way is missing.
     NoDirectory,
+    /// Something on the way is no directory.
+    NotADirectory,
+    /// The links on the way lead in a circle, or are too many.
+    TooManyLinks,
     /// A directory on the way may not be searched.
     NotSearchable,
     /// Something is there.

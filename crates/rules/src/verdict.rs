@@ -111,6 +111,7 @@ pub enum Errno {
     ENODEV,
     ENOENT,
     ENOTDIR,
+    ELOOP,
     EROFS,
     ENAMETOOLONG,
     EAFNOSUPPORT,
@@ -121,7 +122,7 @@ pub enum Errno {
 
 impl Errno {
     /// Every errno that the model can answer.
-    pub const ALL: [Errno; 14] = [
+    pub const ALL: [Errno; 15] = [
         Errno::EADDRINUSE,
         Errno::EADDRNOTAVAIL,
         Errno::EACCES,
@@ -130,6 +131,7 @@ impl Errno {
         Errno::ENODEV,
         Errno::ENOENT,
         Errno::ENOTDIR,
+        Errno::ELOOP,
         Errno::EROFS,
         Errno::ENAMETOOLONG,
         Errno::EAFNOSUPPORT,
@@ -149,6 +151,7 @@ impl Errno {
             Errno::ENODEV => "ENODEV",
             Errno::ENOENT => "ENOENT",
             Errno::ENOTDIR => "ENOTDIR",
+            Errno::ELOOP => "ELOOP",
             Errno::EROFS => "EROFS",
             Errno::ENAMETOOLONG => "ENAMETOOLONG",
             Errno::EAFNOSUPPORT => "EAFNOSUPPORT",
@@ -170,6 +173,7 @@ impl Errno {
             Errno::EINVAL => 22,
             Errno::EROFS => 30,
             Errno::ENAMETOOLONG => 36,
+            Errno::ELOOP => 40,
             Errno::EOPNOTSUPP => 95,
             Errno::EAFNOSUPPORT => 97,
             Errno::EADDRINUSE => 98,
@@ -187,6 +191,7 @@ impl Errno {
             Errno::EACCES => "Permission denied",
             Errno::ENODEV => "No such device",
             Errno::ENOTDIR => "Not a directory",
+            Errno::ELOOP => "Too many levels of symbolic links",
             Errno::EINVAL => "Invalid argument",
             Errno::EROFS => "Read-only file system",
             Errno::ENAMETOOLONG => "File name too long",
@@ -350,7 +355,7 @@ rules! {
     UnixAbstractTaken "unix-abstract-taken" "unix_bind_abstract"
         "An abstract name belongs to one socket of each type in a network namespace.";
     UnixNoDirectory "unix-no-directory" "unix_bind_bsd"
-        "The directory of a unix path must exist.";
+        "Everything on the way to a unix path must be a directory that exists.";
     UnixUnwritable "unix-unwritable" "unix_bind_bsd"
         "The directory of a unix path must be writable and searchable.";
     UnixOption "unix-reuseport" "sk_setsockopt"

@@ -331,6 +331,8 @@ pub(super) enum PathFactShape {
     Absent,
     AbsentUnwritable,
     NoDirectory,
+    NotADirectory,
+    TooManyLinks,
     NotSearchable,
     Exists { kind: FileKindShape, file: FileIdShape },
 }
@@ -342,6 +344,8 @@ impl Mirror for PathFact {
             PathFact::Absent => PathFactShape::Absent,
             PathFact::AbsentUnwritable => PathFactShape::AbsentUnwritable,
             PathFact::NoDirectory => PathFactShape::NoDirectory,
+            PathFact::NotADirectory => PathFactShape::NotADirectory,
+            PathFact::TooManyLinks => PathFactShape::TooManyLinks,
             PathFact::NotSearchable => PathFactShape::NotSearchable,
             PathFact::Exists { kind, file } => {
                 PathFactShape::Exists { kind: kind.mirror(), file: file.mirror() }
@@ -353,6 +357,8 @@ impl Mirror for PathFact {
             PathFactShape::Absent => PathFact::Absent,
             PathFactShape::AbsentUnwritable => PathFact::AbsentUnwritable,
             PathFactShape::NoDirectory => PathFact::NoDirectory,
+            PathFactShape::NotADirectory => PathFact::NotADirectory,
+            PathFactShape::TooManyLinks => PathFact::TooManyLinks,
             PathFactShape::NotSearchable => PathFact::NotSearchable,
             PathFactShape::Exists { kind, file } => {
                 PathFact::Exists { kind: Mirror::unmirror(kind), file: Mirror::unmirror(file) }

@@ -84,7 +84,7 @@ fn unix(snapshot: &Snapshot, errno: Errno, by: &[usize]) -> Naming {
     let base = match (&snapshot.path, errno) {
         (_, Errno::EOPNOTSUPP) => Cause::ReuseportMismatch,
         (_, Errno::EACCES) => Cause::Denied,
-        (_, Errno::ENOENT | Errno::ENOTDIR) => Cause::NotLocal,
+        (_, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Cause::NotLocal,
         (Some(PathFact::Exists { kind: FileKind::Socket, file }), _) => {
             let elsewhere = snapshot.elsewhere.iter().any(|e| e.socket.file == Some(*file));
             if by.is_empty() && !elsewhere { Cause::UnixStale } else { Cause::UnixLive }

@@ -27,7 +27,15 @@ pub struct Connect {
     pub source: IpAddr,
     /// Where it connects to.
     pub remote: SocketAddr,
-    /// The caller's uid (datagram sockets share by SO_REUSEPORT within one user).
+    /// Interface index of `SO_BINDTODEVICE`, 0 for none.
+    pub device: u32,
+    /// `SO_REUSEADDR`; counts for datagram sockets only, as do the next three.
+    pub reuseaddr: bool,
+    /// `SO_REUSEPORT`.
+    pub reuseport: bool,
+    /// `IPV6_V6ONLY`.
+    pub v6only: bool,
+    /// The caller's effective uid.
     pub uid: u32,
 }
 
@@ -78,15 +86,18 @@ fn way(old: &Socket, local: SocketAddr, connect: &Connect) -> Way {
         return Way::Taken;
     }
     let same = |a: IpAddr, b: IpAddr| a == b || (v4_part(a).is_some() && v4_part(a) == v4_part(b));
-    let pair = same(local.ip(), connect.source)
+    // `inet_match`: a socket without a device meets every one, another only its own.
+    let device = old.inet().map_or(0, |(_, _, device)| device);
+    let pair = (device == 0 || device == connect.device)
+        && same(local.ip(), connect.source)
         && old.remote.is_some_and(|r| same(r.ip(), connect.remote.ip()) && r.port() == connect.remote.port());
     match old.state {
         State::SynRecv => Way::Free,
         // Recycled or not: that depends on timestamps and on its age.
         State::TimeWait if pair => Way::Perhaps,
         _ if pair => Way::Taken,
-        _ if old.bound_explicitly == Some(false) => Way::Free,
-        // Accepted from a listener, or given its port by connect(): the row does not say.
+        // Given its port by connect(), or accepted from a listener, whose bind() keeps the port from
+        // every connect() until its last connection is gone: the row does not say.
         _ => Way::Perhaps,
     }
 }
@@ -102,7 +113,11 @@ fn datagram(snapshot: &Snapshot, connect: &Connect) -> Verdict {
     );
     let mut attempt = Attempt::plain(Address::udp(local));
     attempt.uid = connect.uid;
-    let mut verdict = ephemeral::judge(snapshot, Transport::Udp, &Newcomer::new(&attempt, local, 0));
+    attempt.reuseaddr = connect.reuseaddr;
+    attempt.reuseport = connect.reuseport;
+    attempt.v6only = connect.v6only;
+    let mut verdict =
+        ephemeral::judge(snapshot, Transport::Udp, &Newcomer::new(&attempt, local, connect.device));
     match &mut verdict.outcome {
         Outcome::Ok => {}
         Outcome::Refused(refusal) => {

@@ -56,9 +56,6 @@ fn privilege(snapshot: &Snapshot, attempt: &Attempt, port: u16) -> Option<Verdic
 /// `inet_addr_valid_or_nonlocal`, `ipv6_chk_addr`.
 fn locality(snapshot: &Snapshot, attempt: &Attempt, new: &Newcomer) -> Option<Verdict> {
     let any = if new.v4.is_some() { !new.concrete() } else { new.ip.is_unspecified() };
-    if any || attempt.freebind {
-        return None;
-    }
     let nonlocal =
         if new.v4.is_some() { snapshot.sysctls.nonlocal_bind_v4 } else { snapshot.sysctls.nonlocal_bind_v6 };
     let refuse = |errno, rule| Some(refused(errno, Call::Bind, rule, vec![]));
@@ -66,7 +63,7 @@ fn locality(snapshot: &Snapshot, attempt: &Attempt, new: &Newcomer) -> Option<Ve
         Some(Locality::Local) => None,
         Some(Locality::NoDevice) => refuse(Errno::ENODEV, Rule::NoDevice),
         Some(Locality::NeedsScope) => refuse(Errno::EINVAL, Rule::NeedsScope),
-        _ if nonlocal == Some(true) => None,
+        _ if any || attempt.freebind || nonlocal == Some(true) => None,
         Some(Locality::NotLocal) => refuse(Errno::EADDRNOTAVAIL, Rule::NotLocal),
         Some(Locality::Tentative | Locality::DadFailed) => refuse(Errno::EADDRNOTAVAIL, Rule::Tentative),
         None => Some(unknown(Errno::EADDRNOTAVAIL, vec![Fact::Locality(new.ip, new.device)], vec![])),

@@ -11,7 +11,7 @@ pub(super) struct Newcomer {
     pub(super) v4: Option<Ipv4Addr>,
     /// The *effective* V6ONLY: `__inet6_bind` forces it on for a real IPv6 address.
     pub(super) v6only: bool,
-    /// The bound device; the scope of a link-local address binds to its interface.
+    /// The bound device; the scope of a link-local address overrides it (`__inet6_bind`).
     pub(super) device: u32,
     pub(super) reuseaddr: bool,
     pub(super) reuseport: bool,
@@ -30,7 +30,7 @@ impl Newcomer {
             ip,
             v4,
             v6only: ip.is_ipv6() && v4.is_none() && (attempt.v6only || !ip.is_unspecified()),
-            device: if device == 0 { scope } else { device },
+            device: if scope == 0 { device } else { scope },
             reuseaddr: attempt.reuseaddr,
             reuseport: attempt.reuseport,
             uid: attempt.uid,

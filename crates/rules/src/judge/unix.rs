@@ -32,6 +32,8 @@ fn path(snapshot: &Snapshot) -> Verdict {
         Some(PathFact::AbsentUnwritable) => refused(Errno::EACCES, Call::Bind, Rule::UnixUnwritable, vec![]),
         Some(PathFact::NotSearchable) => refused(Errno::EACCES, Call::Bind, Rule::UnixUnwritable, vec![]),
         Some(PathFact::NoDirectory) => refused(Errno::ENOENT, Call::Bind, Rule::UnixNoDirectory, vec![]),
+        Some(PathFact::NotADirectory) => refused(Errno::ENOTDIR, Call::Bind, Rule::UnixNoDirectory, vec![]),
+        Some(PathFact::TooManyLinks) => refused(Errno::ELOOP, Call::Bind, Rule::UnixNoDirectory, vec![]),
         Some(PathFact::Exists { file, .. }) => {
             let by = snapshot.sockets.iter().enumerate();
             let by = by.filter(|(_, old)| old.file == Some(*file) && !accepted(old.state));

@@ -16,7 +16,8 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_inuse-conformance");
 
 /// The families, and how many cases of each.
-const SAMPLES: [(&str, u64); 2] = [("tcp", 16_000), ("udp", 6_000)];
+const SAMPLES: [(&str, u64); 5] =
+    [("tcp", 16_000), ("udp", 6_000), ("port0", 0), ("unix", 0), ("privilege", 0)];
 
 /// Every state in which a TCP socket can stand on a port, as the report names it.
 const HOLDING: [&str; 12] = [
@@ -73,7 +74,10 @@ fn agree(family: &str, cases: u64) -> Result<Completion, Failed> {
         }
         let unknown: u64 =
             part["unknown"].as_object().map_or(0, |u| u.values().filter_map(Value::as_u64).sum());
-        if unknown * 100 > total {
+        // Whether bind() has held a port of the range before: no interface shows that, so many a
+        // connect() has no sure answer.
+        let limit = if name == "port 0" { 15 } else { 1 };
+        if unknown * 100 > total * limit {
             return Err(format!("{name}: {unknown} of {total} unknown: {}", part["unknown"]).into());
         }
         if number("unseen") * 500 > total {

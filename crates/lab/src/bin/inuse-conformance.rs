@@ -25,7 +25,7 @@ struct Arguments {
 enum Act {
     /// Stage generated cases in private namespaces, and compare the kernel's answers with the model's.
     Run {
-        /// How many cases.
+        /// How many cases; the small enumerations come on top.
         #[arg(long, default_value_t = 20_000)]
         cases: u64,
         /// Another seed, other cases.
@@ -52,6 +52,9 @@ enum Act {
 enum Family {
     Tcp,
     Udp,
+    Unix,
+    Port0,
+    Privilege,
     All,
 }
 
@@ -78,6 +81,9 @@ fn play(cases: u64, seed: u64, family: Family, json: bool) -> io::Result<ExitCod
     let parts: &[Part] = match family {
         Family::Tcp => &[Part::TcpSingle, Part::TcpMixed],
         Family::Udp => &[Part::UdpSingle, Part::UdpMixed],
+        Family::Unix => &[Part::Unix],
+        Family::Port0 => &[Part::Port0],
+        Family::Privilege => &[Part::Privilege],
         Family::All => &Part::ALL,
     };
     let results = run_parts(parts, cases, seed)?;

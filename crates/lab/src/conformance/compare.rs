@@ -18,8 +18,9 @@ pub enum Comparison {
     Differs(String),
 }
 
-/// Compares one verdict with what the kernel said.
-pub fn compare(snapshot: &Snapshot, verdict: &Verdict, answer: &Answer) -> Comparison {
+/// Compares one verdict with what the kernel said. With `blame`, whoever says EADDRINUSE must also say
+/// because of whom.
+pub fn compare(snapshot: &Snapshot, verdict: &Verdict, answer: &Answer, blame: bool) -> Comparison {
     let kernel = answer.errno.map(|e| e.raw_os_error());
     match &verdict.outcome {
         Outcome::Ok if kernel.is_none() => Comparison::Agrees,
@@ -32,7 +33,7 @@ pub fn compare(snapshot: &Snapshot, verdict: &Verdict, answer: &Answer) -> Compa
                 return Comparison::Differs(format!("the model says at {}", refusal.at.name()));
             }
             let in_use = refusal.errno == inuse_rules::Errno::EADDRINUSE;
-            if in_use && refusal.by.is_empty() && !snapshot.sockets.is_empty() {
+            if blame && in_use && refusal.by.is_empty() {
                 return Comparison::Differs("the model blames nobody".into());
             }
             if refusal.by.iter().any(|&index| index >= snapshot.sockets.len()) {

@@ -49,7 +49,7 @@ impl Ground {
     /// Where the namespace, a device or a setting is refused: the act is named.
     pub fn new() -> io::Result<Ground> {
         unshare(UnshareFlags::NEWNET).map_err(named("unshare(CLONE_NEWNET)"))?;
-        if set("tcp_child_ehash_entries", "512").is_ok() {
+        if set("ipv4/tcp_child_ehash_entries", "512").is_ok() {
             // A second step, so that this namespace has a connection table of its own: a small one is read
             // fast. Before Linux 6.1 there is no such thing.
             unshare(UnshareFlags::NEWNET).map_err(named("unshare(CLONE_NEWNET)"))?;
@@ -62,9 +62,9 @@ impl Ground {
         route.up(link)?;
         route.address(link, LINK4.into(), 24, false).map_err(named("an IPv4 address"))?;
         route.address(link, LINK6.into(), 64, false).map_err(named("an IPv6 address"))?;
-        set("tcp_rmem", "4096 8192 8192")?;
-        set("tcp_wmem", "4096 16384 16384")?;
-        set("tcp_max_tw_buckets", "1000000")?;
+        set("ipv4/tcp_rmem", "4096 8192 8192")?;
+        set("ipv4/tcp_wmem", "4096 16384 16384")?;
+        set("ipv4/tcp_max_tw_buckets", "1000000")?;
         let range = File::options()
             .write(true)
             .open("/proc/sys/net/ipv4/ip_local_port_range")
@@ -86,6 +86,11 @@ impl Ground {
         let port = self.next;
         self.next = self.next.checked_add(1)?;
         PORTS.contains(&port).then_some(port)
+    }
+
+    /// Whether so many ports are left.
+    pub fn has_ports(&self, count: u16) -> bool {
+        self.next.checked_add(count).is_some_and(|end| end <= PORTS.end)
     }
 
     /// Where a client of that address finds the sink.
@@ -114,13 +119,13 @@ fn write_range(file: &File, (low, high): (u16, u16)) -> io::Result<()> {
     file.write_all_at(format!("{low} {high}\n").as_bytes(), 0)
 }
 
-/// Writes `net.ipv4.NAME` of the current namespace.
+/// Writes a setting of the current namespace, by its place under /proc/sys/net.
 ///
 /// # Errors
 /// As for the file.
 pub fn set(name: &str, value: &str) -> io::Result<()> {
-    fs::write(format!("/proc/sys/net/ipv4/{name}"), value)
-        .map_err(|e| io::Error::new(e.kind(), format!("net.ipv4.{name}: {e}")))
+    fs::write(format!("/proc/sys/net/{name}"), value)
+        .map_err(|e| io::Error::new(e.kind(), format!("/proc/sys/net/{name}: {e}")))
 }
 
 fn named<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> io::Error {

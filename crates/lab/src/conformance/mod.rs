@@ -3,7 +3,8 @@
 //!
 //! The kernel's side never asks the model: an old socket that could not be made is simply not there, and
 //! what the model is shown is what the kernel dumped. What a case may hold is in [`case`], where cases come
-//! from in [`generate`], how they are staged in [`tcp`] and [`udp`] on a [`ground`]. [`lines`] judges cases from
+//! from in [`generate`], how they are staged in [`tcp`] and [`udp`] on a [`ground`], and the small
+//! enumerations of other kinds in [`port0`], [`unix`] and [`privilege`]. [`lines`] judges cases from
 //! outside.
 
 pub mod case;
@@ -13,6 +14,8 @@ pub mod ground;
 pub mod lines;
 pub mod look;
 pub mod play;
+pub mod port0;
+pub mod privilege;
 pub mod random;
 pub mod report;
 pub mod route;
@@ -21,3 +24,4 @@ pub mod shrink;
 pub mod situation;
 pub mod tcp;
 pub mod udp;
+pub mod unix;

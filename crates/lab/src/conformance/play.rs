@@ -1,17 +1,18 @@
 //! Plays cases: stages each on its own port, asks the kernel, reads the sockets back, asks the model.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use inuse_kernel::sockdiag::InetQuery;
 use inuse_rules::snapshot::Locality;
-use inuse_rules::{Address, Attempt, Snapshot, Transport, Verdict, judge};
+use inuse_rules::{Address, Attempt, Snapshot, Socket, Transport, Verdict, judge};
 
 use super::case::{Case, Device, Make, Spot};
 use super::compare::{Comparison, compare};
 use super::ground::{Ground, LOOPBACK};
 use super::lines::line_of;
 use super::look::{Kernel, Looker, complete};
-use super::situation::{Answer, Situation};
+use super::situation::{Answer, Facts, Situation};
 use super::{tcp, udp};
 
 /// How many cases share a ground; more would leave the dumps long.
@@ -33,7 +34,7 @@ pub struct Played {
 impl Played {
     /// How the two stand to each other.
     pub fn comparison(&self) -> Comparison {
-        compare(&self.snapshot, &self.verdict, &self.answer)
+        compare(&self.snapshot, &self.verdict, &self.answer, true)
     }
 
     /// The case as the model was shown it, in the form of [`super::lines`].
@@ -73,13 +74,7 @@ impl Player {
         if self.played.is_multiple_of(CASES_PER_GROUND) {
             self.renew()?;
         }
-        let port = match self.ground.fresh_port() {
-            Some(port) => port,
-            None => {
-                self.renew()?;
-                self.ground.fresh_port().ok_or(io::ErrorKind::AddrInUse)?
-            }
-        };
+        let port = self.fresh_ports(1)?;
         let mut situation = Situation::new(&self.ground, port);
         for old in &case.olds {
             match case.transport {
@@ -91,14 +86,10 @@ impl Player {
         let rows = self.looker.rows(&InetQuery::port(case.transport, port))?;
         let answer = situation.attempt(case.transport, &case.attempt);
         situation.learn();
-        let mut sockets = Vec::with_capacity(rows.len());
-        for row in rows {
-            let facts = situation.facts.get(&row.cookie).copied();
-            let place = row.address.clone();
-            sockets.push(complete(row, facts.as_ref()).ok_or_else(|| {
-                io::Error::other(format!("nobody staged the socket on {place} in this case:\n{case}"))
-            })?);
-        }
+        let facts = std::mem::take(&mut situation.facts);
+        drop(situation);
+        let sockets = completed(rows, &facts)
+            .map_err(|error| io::Error::other(format!("{error} in this case:\n{case}")))?;
         let mut snapshot = self.kernel.snapshot_of(case.transport, port, sockets);
         let attempt = attempt(case.transport, &case.attempt, port, self.ground.link);
         if let Address::Inet { local, device, .. } = attempt.address {
@@ -108,11 +99,50 @@ impl Player {
         Ok(Played { snapshot, attempt, answer, verdict })
     }
 
-    fn renew(&mut self) -> io::Result<()> {
+    /// The ground of the moment.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// The first of that many ports that no case of this ground has had.
+    ///
+    /// # Errors
+    /// Where a new ground is needed and cannot be made.
+    pub fn fresh_ports(&mut self, count: u16) -> io::Result<u16> {
+        if !self.ground.has_ports(count) {
+            self.renew()?;
+        }
+        let first = self.ground.fresh_port().ok_or(io::ErrorKind::AddrInUse)?;
+        for _ in 1..count {
+            self.ground.fresh_port();
+        }
+        Ok(first)
+    }
+
+    /// Leaves the ground for a fresh one.
+    ///
+    /// # Errors
+    /// Where a new ground cannot be made.
+    pub fn renew(&mut self) -> io::Result<()> {
+        self.played = 0;
         self.ground = Ground::new()?;
         self.looker = Looker::new()?;
         Ok(())
     }
+}
+
+/// Rows with what is known of each.
+///
+/// # Errors
+/// Where a row could stand in the way and nobody staged it.
+pub fn completed(rows: Vec<Socket>, facts: &BTreeMap<u64, Facts>) -> io::Result<Vec<Socket>> {
+    let one = |row: Socket| {
+        let place = row.address.clone();
+        let known = facts.get(&row.cookie);
+        complete(row, known)
+            .ok_or_else(|| io::Error::other(format!("the socket on {place} was staged by nobody")))
+    };
+    rows.into_iter().map(one).collect()
 }
 
 /// The attempt in the model's words.

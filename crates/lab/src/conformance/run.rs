@@ -12,6 +12,7 @@ use super::generate::Family;
 use super::play::{Played, Player};
 use super::random::Random;
 use super::shrink::shrink;
+use super::{port0, privilege, unix};
 
 /// Mismatches that are shrunk and shown; more of them say nothing new.
 const SHOWN: usize = 20;
@@ -27,11 +28,25 @@ pub enum Part {
     UdpSingle,
     /// Several old UDP sockets.
     UdpMixed,
+    /// bind() to port 0 and connect() in a tiny range.
+    Port0,
+    /// Unix paths and abstract names.
+    Unix,
+    /// Privileged ports and addresses that are not ours.
+    Privilege,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 4] = [Part::TcpSingle, Part::TcpMixed, Part::UdpSingle, Part::UdpMixed];
+    pub const ALL: [Part; 7] = [
+        Part::TcpSingle,
+        Part::TcpMixed,
+        Part::UdpSingle,
+        Part::UdpMixed,
+        Part::Port0,
+        Part::Unix,
+        Part::Privilege,
+    ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -40,16 +55,20 @@ impl Part {
             Part::TcpMixed => "tcp mixed",
             Part::UdpSingle => "udp single",
             Part::UdpMixed => "udp mixed",
+            Part::Port0 => "port 0",
+            Part::Unix => "unix",
+            Part::Privilege => "privilege",
         }
     }
 
-    /// Its share of the cases.
+    /// Its share of the cases; 0 for a small enumeration that is always played whole.
     const fn weight(self) -> u64 {
         match self {
             Part::TcpSingle => 3,
             Part::TcpMixed => 4,
             Part::UdpSingle => 1,
             Part::UdpMixed => 2,
+            Part::Port0 | Part::Unix | Part::Privilege => 0,
         }
     }
 }
@@ -93,6 +112,23 @@ impl Tally {
     pub fn unknown(&self) -> u64 {
         self.unknown.values().sum()
     }
+
+    /// Counts one comparison, and keeps what was found.
+    pub fn count(&mut self, comparison: Comparison, story: impl FnOnce() -> String, refused: bool) {
+        self.cases += 1;
+        self.refused += u64::from(refused);
+        match comparison {
+            Comparison::Agrees => self.agreed += 1,
+            Comparison::Unknown(reason) => *self.unknown.entry(reason).or_default() += 1,
+            Comparison::Differs(says) => {
+                self.differed += 1;
+                if self.found.len() < SHOWN {
+                    let wrong = Wrong { says, line: String::new() };
+                    self.found.push(Found { story: story(), wrong });
+                }
+            }
+        }
+    }
 }
 
 /// A mismatch.
@@ -113,7 +149,7 @@ pub struct Wrong {
     pub line: String,
 }
 
-/// Plays parts: `cases` cases shared among them.
+/// Plays parts: `cases` cases shared among them, and the small enumerations whole.
 ///
 /// # Errors
 /// Where cases cannot be staged, which is no answer of the model.
@@ -129,6 +165,9 @@ pub fn run_parts(parts: &[Part], cases: u64, seed: u64) -> io::Result<Results> {
             Part::TcpMixed => sampled(&mut player, Family::TcpMixed, count, seed)?,
             Part::UdpSingle => sampled(&mut player, Family::UdpSingle, count, seed)?,
             Part::UdpMixed => sampled(&mut player, Family::UdpMixed, count, seed)?,
+            Part::Port0 => port0::run(&mut player)?,
+            Part::Unix => unix::run(&mut player)?,
+            Part::Privilege => privilege::run(&mut player)?,
         };
         tally.took = start.elapsed();
         tallies.push((part, tally));

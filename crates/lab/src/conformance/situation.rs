@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use inuse_rules::{Call, Transport};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 
 use super::case::{Device, LINK4, LINK6, Make, Spot};
 use super::ground::{Ground, LINK_NAME};
@@ -182,6 +185,20 @@ impl Drop for Situation<'_> {
             reset(socket);
         }
     }
+}
+
+/// Runs `act` with the effective uid of another user, and so without any capability.
+///
+/// # Errors
+/// Where the user cannot be changed.
+pub fn as_user<T>(uid: u32, act: impl FnOnce() -> T) -> io::Result<T> {
+    if uid == 0 {
+        return Ok(act());
+    }
+    set_thread_res_uid(None, Some(Uid::from_raw(uid)), None)?;
+    let result = act();
+    set_thread_res_uid(None, Some(Uid::ROOT), None)?;
+    Ok(result)
 }
 
 /// A socket as `make` describes it, not yet bound.

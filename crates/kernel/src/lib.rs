@@ -8,6 +8,8 @@
 //! What deliberately does not: decisions (no function here says what a bind would answer), output, and
 //! anything that changes the machine. Nothing here binds, connects, signals or destroys.
 
+#[cfg(feature = "bpf")]
+pub mod bpf;
 mod duplicate;
 pub mod elsewhere;
 pub mod error;

@@ -111,7 +111,7 @@ impl Netns {
         Ok(netns)
     }
 
-    /// The inode by which /proc/PID/ns/net names it ("net:[4026531840]"); `None` without /proc.
+    /// The inode by which /proc/PID/ns/net names it (`net:[4026531840]`); `None` without /proc.
     pub fn inode(&self) -> Option<u64> {
         self.inode
     }

@@ -7,16 +7,21 @@ use crate::error::Error;
 use inuse_rules::snapshot::{FileKind, PathFact};
 use inuse_rules::socket::FileId;
 use inuse_rules::{Address, Socket, UnixName};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, accessat, lstat, stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, StatxFlags, accessat, lstat, makedev, stat, statx};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// What stands at that path. A path that is too long counts as one whose directory is missing: bind() fails on the way there.
+/// More than mountinfo holds on any machine: some 10,000 mounts.
+const LARGEST_TABLE: u64 = 4 * 1024 * 1024;
+
+/// What stands at that path. A path that is too long counts as one whose directory is missing: bind()
+/// fails on the way there.
 pub fn path_fact(path: &[u8]) -> PathFact {
     match lstat(OsStr::from_bytes(path)) {
-        Ok(found) => PathFact::Exists { kind: kind(path, &found), file: file_id(&found) },
+        Ok(found) => PathFact::Exists { kind: kind(path, &found), file: file_id(path, &found) },
         Err(Errno::ACCESS) => PathFact::NotSearchable,
         Err(Errno::NOENT) => absent(path),
         Err(Errno::NOTDIR) => PathFact::NotADirectory,
@@ -37,8 +42,8 @@ pub fn absolute(path: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// Gives the sockets bound to this very path the file that stat(2) found there, where only the device
-/// differs. On btrfs, and on some overlays, stat(2) reports another device than the one that the kernel
-/// knows the file by, and that unix_diag reports; a live server must not look like a stale file for that.
+/// differs: without /proc the device that the kernel itself knows cannot be told from the one that stat(2)
+/// reports, and a live server must not look like a stale file for that.
 pub fn settle_device(path: &[u8], file: FileId, sockets: &mut [Socket]) {
     for socket in sockets {
         let Address::Unix { name: UnixName::Path(bound), .. } = &socket.address else { continue };
@@ -48,9 +53,36 @@ pub fn settle_device(path: &[u8], file: FileId, sockets: &mut [Socket]) {
     }
 }
 
-/// unix_diag reports 32 bits of an inode number, so that is what both sides are compared by.
-fn file_id(found: &Stat) -> FileId {
-    FileId { dev: found.st_dev, ino: found.st_ino & u64::from(u32::MAX) }
+/// The file as unix_diag names it: 32 bits of its inode number, and the device of its file system. On
+/// btrfs, and on overlays of several file systems, stat(2) reports another device than that.
+fn file_id(path: &[u8], found: &Stat) -> FileId {
+    let dev = mounted_device(path).unwrap_or(found.st_dev);
+    FileId { dev, ino: found.st_ino & u64::from(u32::MAX) }
+}
+
+/// The device of the file system that the path lies on (statx(2) names the mount since Linux 5.8).
+fn mounted_device(path: &[u8]) -> Option<u64> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let about = statx(CWD, OsStr::from_bytes(path), flags, StatxFlags::MNT_ID).ok()?;
+    if about.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
+        return None;
+    }
+    let mut mounts = Vec::new();
+    let table = std::fs::File::open("/proc/thread-self/mountinfo").ok()?;
+    table.take(LARGEST_TABLE).read_to_end(&mut mounts).ok()?;
+    device_of_mount(&mounts, about.stx_mnt_id)
+}
+
+/// Third field of the line of mountinfo that starts with that number (proc_pid_mountinfo(5)).
+fn device_of_mount(mountinfo: &[u8], mount: u64) -> Option<u64> {
+    mountinfo.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut words = line.split(|byte| *byte == b' ').map(std::str::from_utf8);
+        if words.next()?.ok()?.parse() != Ok(mount) {
+            return None;
+        }
+        let (major, minor) = words.nth(1)?.ok()?.split_once(':')?;
+        Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+    })
 }
 
 fn kind(path: &[u8], found: &Stat) -> FileKind {
@@ -87,5 +119,23 @@ fn absent(path: &[u8]) -> PathFact {
     match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => PathFact::AbsentUnwritable,
         _ => PathFact::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_has_a_device() {
+        let table = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n335 297 0:71 / /m rw - overlay o rw\n\xff\n40 x\n";
+        let check = |mount, expect: Option<(u32, u32)>| {
+            assert_eq!(device_of_mount(table, mount), expect.map(|(major, minor)| makedev(major, minor)));
+        };
+        check(22, Some((8, 1)));
+        check(335, Some((0, 71)));
+        check(297, None);
+        check(40, None);
+        assert_eq!(device_of_mount(b"", 22), None);
     }
 }

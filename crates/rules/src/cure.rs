@@ -23,6 +23,31 @@ pub struct Cure {
     pub source: Option<SourceFix>,
     /// Milliseconds to wait, when waiting is the cure and the kernel says how long; a lower bound.
     pub wait_ms: Option<u64>,
+    /// What becomes of the attempt once it is carried out.
+    pub promise: Promise,
+}
+
+/// What becomes of the attempt once a cure is carried out, with its stable word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// The attempt succeeds, with the option, the address or the user that the cure names.
+    Now,
+    /// It may succeed: part of it is left to the reader, something that decides could not be seen, or
+    /// something else stays in the way for a while.
+    Perhaps,
+    /// What is there now has to end first; from then on it does not come back.
+    FromNowOn,
+}
+
+impl Promise {
+    /// The stable word for it in JSON.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Promise::Now => "now",
+            Promise::Perhaps => "perhaps",
+            Promise::FromNowOn => "from-now-on",
+        }
+    }
 }
 
 /// The kind of action, with its stable word.

@@ -31,7 +31,7 @@ pub mod written;
 pub use address::{Address, Transport, UnixKind, UnixName};
 pub use attempt::Attempt;
 pub use cause::Cause;
-pub use cure::Cure;
+pub use cure::{Cure, Promise};
 pub use diagnose::diagnose;
 pub use diagnosis::Diagnosis;
 pub use judge::{Connect, judge, judge_connect};

@@ -75,6 +75,8 @@ impl Asker {
         }
         self.owners(snapshot, &about);
         learn_options(snapshot, &about);
+        #[cfg(feature = "bpf")]
+        super::bpf::learn_options(&self.netns, snapshot, &about);
     }
 
     /// Every socket of a port.

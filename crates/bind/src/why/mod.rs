@@ -4,6 +4,8 @@
 //! and nothing is decided here. It changes nothing on the machine: it reads sock_diag, /proc and
 //! sysctls, and duplicates of other processes' sockets are held for their getsockopts only.
 
+#[cfg(feature = "bpf")]
+mod bpf;
 mod evidence;
 mod facts;
 mod probe;

@@ -26,9 +26,9 @@ const SKV6ONLY: u16 = 11;
 /// `INET_DIAG_CGROUP_ID` (Linux 5.9).
 const CGROUP_ID: u16 = 21;
 /// `AF_INET`.
-pub(super) const AF_INET: u8 = 2;
+pub(crate) const AF_INET: u8 = 2;
 /// `AF_INET6`.
-pub(super) const AF_INET6: u8 = 10;
+pub(crate) const AF_INET6: u8 = 10;
 /// Bytes in `struct inet_diag_msg`.
 const ROW: usize = 72;
 

@@ -95,7 +95,7 @@ impl States {
 }
 
 /// The state with that number in a row: 7 (`TCP_CLOSE`) is bound for tcp, unconnected for the others.
-pub(super) fn state(number: u8, tcp: bool) -> Option<State> {
+pub(crate) fn state(number: u8, tcp: bool) -> Option<State> {
     Some(match number {
         1 => State::Established,
         2 => State::SynSent,

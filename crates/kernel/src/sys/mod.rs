@@ -1,5 +1,9 @@
 //! The calls that need `unsafe`, one idea a file.
 
+#[cfg(feature = "bpf")]
+pub(crate) mod bpf;
 pub(crate) mod ext_ack;
 pub(crate) mod getsockopt;
 pub(crate) mod kcmp;
+#[cfg(feature = "bpf")]
+pub(crate) mod mapped;

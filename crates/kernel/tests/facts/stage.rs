@@ -52,6 +52,22 @@ pub(crate) fn enter_fresh_netns() -> Result<(), Missing> {
         .map_err(|errno| Missing(format!("no network namespaces here: {errno}")))
 }
 
+/// Moves this thread to a mount namespace of its own, whose mounts stay there.
+pub(crate) fn enter_fresh_mounts() -> Result<(), Missing> {
+    // SAFETY: the thread keeps its file table.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
+        .map_err(|errno| Missing(format!("no mount namespaces here: {errno}")))?;
+    mount("--make-rprivate /")
+}
+
+/// Runs mount(8) with these words.
+pub(crate) fn mount(words: &str) -> Result<(), Missing> {
+    let output = Command::new("mount").args(words.split_whitespace()).output();
+    let output = output.map_err(|error| Missing(format!("the program mount: {error}")))?;
+    let refusal = || Missing(format!("mount {words}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    if output.status.success() { Ok(()) } else { Err(refusal()) }
+}
+
 /// Sets an interface up (netdevice(7)).
 pub(crate) fn set_up(name: &str) {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).unwrap();

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const CASES: &[Case] = &[
     ("unix_sockets_have_name_type_state_and_queues", rows_of_every_kind),
     ("a_unix_socket_names_its_file", file),
+    ("an_overlay_and_its_sockets_name_one_file", overlay),
     ("a_path_says_what_stands_there", paths),
     ("a_directory_that_takes_no_files_refuses_even_root", takes_no_files),
 ];
@@ -103,6 +104,33 @@ fn file() -> Result<(), Missing> {
     assert!(files.contains(&first), "{first:?} in {files:?}");
     assert!(files.contains(&second), "{second:?} in {files:?}");
     assert_ne!(first, second);
+    Ok(())
+}
+
+fn overlay() -> Result<(), Missing> {
+    crate::stage::enter_fresh_mounts()?;
+    crate::stage::mount(&format!("-t tmpfs one {}", std::env::temp_dir().display()))?;
+    let directory = Directory::new("overlay");
+    let mount = |words: &str| crate::stage::mount(&words.replace("HERE", directory.0.to_str().unwrap()));
+    for name in ["lower", "upper", "merged"] {
+        fs::create_dir(directory.file(name)).unwrap();
+    }
+    mount("-t tmpfs two HERE/upper")?;
+    for name in ["upper/upper", "upper/work"] {
+        fs::create_dir(directory.file(name)).unwrap();
+    }
+    mount(
+        "-t overlay three -o lowerdir=HERE/lower,upperdir=HERE/upper/upper,workdir=HERE/upper/work HERE/merged",
+    )?;
+    let path = directory.file("merged/socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let PathFact::Exists { file, .. } = path_fact(path.as_os_str().as_bytes()) else { panic!() };
+    let files: Vec<_> = rows().into_iter().filter_map(|row| row.socket.file).collect();
+    assert_eq!(files, [file]);
+
+    // Another namespace sees the file, and not the socket.
+    crate::stage::enter_fresh_netns()?;
+    assert_eq!(rows(), []);
     Ok(())
 }
 

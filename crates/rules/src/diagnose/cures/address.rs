@@ -1,8 +1,9 @@
 //! Cures on the newcomer's side: another address, another option, another privilege, another path.
 
-use super::{Case, as_root, in_source, root};
+use super::{Case, as_root, in_source, promise, root};
 use crate::address::{Address, UnixName};
-use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::attempt::Attempt;
+use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::snapshot::{FileKind, Locality, PathFact};
 use crate::socket::State;
 use crate::verdict::{Errno, Outcome};
@@ -10,9 +11,16 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddr};
 
-fn cure(action: Action, says: String, commands: Vec<Command>, needs: Option<String>) -> Cure {
-    Cure { action, says, commands, harms: "nobody".into(), needs, source: None, wait_ms: None }
+fn cure(
+    action: Action,
+    says: String,
+    commands: Vec<Command>,
+    needs: Option<String>,
+    promise: Promise,
+) -> Cure {
+    Cure { action, says, commands, harms: "nobody".into(), needs, source: None, wait_ms: None, promise }
 }
 
 /// The question once more, as root where that shows more.
@@ -29,24 +37,28 @@ pub(super) fn why(case: &Case, as_root_too: bool) -> Command {
 pub(super) fn privileged(case: &Case) -> Vec<Cure> {
     let port = case.attempt.address.port().unwrap_or_default();
     let start = format!("net.ipv4.ip_unprivileged_port_start={port}");
+    let promise = promise(case.snapshot, &Attempt { net_bind_service: true, ..case.attempt.clone() });
     vec![
         cure(
             Action::Privilege,
             "Give the program the one right it lacks (PROGRAM is its file; a script's interpreter would get the right for every script).".into(),
             vec![as_root(case, &["setcap", "cap_net_bind_service=+ep", "PROGRAM"])],
             root(case),
+            promise,
         ),
         cure(
             Action::Sysctl,
             format!("Or open the ports from {port} on to everybody in this network namespace."),
             vec![as_root(case, &["sysctl", "-w", &start])],
             root(case),
+            promise,
         ),
         cure(
             Action::BindElsewhere,
             "Or listen on a port that needs no right, behind a proxy, or let the service manager hand over the socket.".into(),
             vec![],
             None,
+            Promise::Perhaps,
         ),
     ]
 }
@@ -63,6 +75,7 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
                 "Make the directory first, owned by the user who binds.".into(),
                 vec![Command(vec![b"mkdir".to_vec(), b"-p".to_vec(), directory])],
                 None,
+                Promise::Now,
             )],
             _ => vec![],
         };
@@ -74,6 +87,7 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
             "Wait two seconds and try again, or add the address with `nodad`.".into(),
             vec![Command::new(["sleep", "2"])],
             None,
+            Promise::Perhaps,
         )];
     }
     let any = if local.is_ipv4() { "0.0.0.0" } else { "[::]" };
@@ -84,12 +98,14 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
             format!("Bind an address that this machine has (the list shows them), or {any} for all of them."),
             vec![Command::new(["ip", "-brief", "address"])],
             None,
+            Promise::Perhaps,
         ),
         cure(
             Action::Sysctl,
             "Or, if the address comes later (a floating address), allow binds to addresses that are not there yet; the program can ask for the same with IP_FREEBIND.".into(),
             vec![as_root(case, &["sysctl", "-w", sysctl])],
             root(case),
+            promise(case.snapshot, &Attempt { freebind: true, ..case.attempt.clone() }),
         ),
     ]
 }
@@ -104,65 +120,88 @@ pub(super) fn exhausted(case: &Case) -> Vec<Cure> {
             "Widen the range from which the kernel chooses.".into(),
             vec![as_root(case, &["sysctl", "-w", &wide])],
             root(case),
+            Promise::Now,
         ),
         in_source(
             "For sockets that connect after a bind to an address: IP_BIND_ADDRESS_NO_PORT lets connect() choose the port, which many connections can then share.".into(),
             SourceFix::BindAddressNoPort,
+            Promise::Perhaps,
         ),
     ]
 }
 
 /// The wildcard is what collides; a specific address would pass, or another port does.
 pub(super) fn specific(case: &Case) -> Cure {
-    let Some((_, local, _)) = case.attempt.address.inet() else {
-        return cure(Action::BindElsewhere, "Bind another address.".into(), vec![], None);
+    let Some((transport, local, device)) = case.attempt.address.inet() else {
+        return cure(Action::BindElsewhere, "Bind another address.".into(), vec![], None, Promise::Perhaps);
     };
     let wildcard = local.ip().is_unspecified();
     let connection =
         case.blockers().all(|s| !matches!(s.state, State::Listen | State::Bound | State::Unconn));
-    let says: String = if wildcard && connection && local.is_ipv4() {
-        format!(
-            "Bind a specific address instead: 127.0.0.1:{} (or that of the interface) is free of it.",
-            local.port()
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, local.port()));
+    let (says, promise) = if wildcard && connection && local.is_ipv4() {
+        (
+            format!("Bind a specific address instead: {loopback} (or that of the interface) is free of it."),
+            // Loopback is always there: what the snapshot knows of other addresses does not matter.
+            promise(
+                case.snapshot,
+                &Attempt {
+                    address: Address::Inet { transport, local: loopback, device },
+                    freebind: true,
+                    ..case.attempt.clone()
+                },
+            ),
         )
     } else if wildcard {
-        "Bind the specific address that you need instead of the wildcard, if that is another one than the holder's.".into()
+        ("Bind the specific address that you need instead of the wildcard, if that is another one than the holder's.".into(), Promise::Perhaps)
     } else {
-        "Have one of the two bind a specific address of its own: a wildcard takes them all.".into()
+        (
+            "Have one of the two bind a specific address of its own: a wildcard takes them all.".into(),
+            Promise::FromNowOn,
+        )
     };
-    cure(Action::BindElsewhere, says, vec![], None)
+    cure(Action::BindElsewhere, says, vec![], None, promise)
 }
 
 /// IPV6_V6ONLY on the side that speaks IPv6.
 pub(super) fn v6only(case: &Case) -> Option<Cure> {
     let (_, wanted, _) = case.attempt.address.inet()?;
-    Some(in_source(
-        if wanted.is_ipv6() && crate::address::v4_part(wanted.ip()).is_none() {
-            "Set IPV6_V6ONLY before bind() in your server: then it takes IPv6 alone and leaves IPv4 to the other.".into()
-        } else {
-            "Have the holder set IPV6_V6ONLY before its bind(): then it leaves IPv4 to you. Or let it serve both, and do not bind a second time.".into()
-        },
-        SourceFix::V6only,
-    ))
+    Some(if wanted.is_ipv6() && crate::address::v4_part(wanted.ip()).is_none() {
+        in_source(
+            "Set IPV6_V6ONLY before bind() in your server: then it takes IPv6 alone and leaves IPv4 to the other.".into(),
+            SourceFix::V6only,
+            promise(case.snapshot, &Attempt { v6only: true, ..case.attempt.clone() }),
+        )
+    } else {
+        in_source(
+            "Have the holder set IPV6_V6ONLY before its bind(): then it leaves IPv4 to you. Or let it serve both, and do not bind a second time.".into(),
+            SourceFix::V6only,
+            Promise::FromNowOn,
+        )
+    })
 }
 
 /// SO_REUSEPORT on both sides, by one user.
 pub(super) fn reuseport(case: &Case) -> Option<Cure> {
     case.attempt.address.inet()?;
-    let other_user = case.blockers().any(|socket| {
-        socket.options.reuseport == Some(true) && socket.uid.is_some_and(|uid| uid != case.attempt.uid)
-    });
-    if other_user {
+    let other_user = case
+        .blockers()
+        .filter(|socket| socket.options.reuseport == Some(true))
+        .find_map(|socket| socket.uid.filter(|uid| *uid != case.attempt.uid));
+    if let Some(uid) = other_user {
+        let together = promise(case.snapshot, &Attempt { uid, reuseport: true, ..case.attempt.clone() });
         return Some(cure(
             Action::Configure,
             "Run both servers as the same effective user; root is no exception.".into(),
             vec![],
             None,
+            together,
         ));
     }
     Some(in_source(
         "To share the port between two servers, set SO_REUSEPORT before bind() in both, and run both as the same user.".into(),
         SourceFix::Reuseport,
+        Promise::FromNowOn,
     ))
 }
 
@@ -175,6 +214,7 @@ pub(super) fn unlink(case: &Case) -> Vec<Cure> {
             "Remove the file; no server is behind it.".into(),
             vec![Command(vec![b"rm".to_vec(), b"--".to_vec(), path.clone()])],
             None,
+            Promise::Now,
         ),
         cure(
             Action::Configure,
@@ -182,6 +222,7 @@ pub(super) fn unlink(case: &Case) -> Vec<Cure> {
                 .into(),
             vec![],
             None,
+            Promise::FromNowOn,
         ),
     ]
 }
@@ -200,5 +241,6 @@ pub(super) fn not_a_socket(case: &Case) -> Vec<Cure> {
         format!("This is somebody's file, not a leftover socket: {what}."),
         vec![Command(vec![b"ls".to_vec(), b"-ld".to_vec(), b"--".to_vec(), path.clone()])],
         None,
+        Promise::Perhaps,
     )]
 }

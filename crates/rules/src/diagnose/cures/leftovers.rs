@@ -1,9 +1,9 @@
 //! Cures for what is left of connections: nobody listens, and still the port is taken.
 
 use super::stop::{peer_processes, terminate};
-use super::{Case, as_root, in_source, reuseaddr, root, who};
+use super::{Case, as_root, in_source, once_gone, reuseaddr, root, who};
 use crate::cause::Cause;
-use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::diagnose::summary::longest_timer;
 use crate::socket::{Socket, State};
 use alloc::format;
@@ -66,6 +66,7 @@ pub(super) fn close_wait(case: &Case) -> Vec<Cure> {
     cures.push(in_source(
         "Close every accepted connection when read() returns 0.".into(),
         SourceFix::CloseConnections,
+        Promise::FromNowOn,
     ));
     cures
 }
@@ -100,6 +101,7 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
         needs: None,
         source: None,
         wait_ms: None,
+        promise: Promise::Perhaps,
     });
     let explicit = case.blockers().any(|socket| socket.bound_explicitly == Some(true));
     let limit = if explicit {
@@ -152,6 +154,7 @@ fn wait(case: &Case) -> Option<Cure> {
         needs: None,
         source: None,
         wait_ms: Some(wait_ms),
+        promise: once_gone(case, |socket| socket.ownerless() && socket.timer.is_some()),
     })
 }
 
@@ -194,9 +197,11 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
         says,
         commands,
         harms,
-        needs: (case.attempt.uid != 0).then(|| "root (CAP_NET_ADMIN)".into()).or_else(|| root(case)),
+        needs: (case.attempt.uid != 0).then(|| "root (CAP_NET_ADMIN)".into()),
         source: None,
         wait_ms: None,
+        // The port of a socket that was bound by name stays taken until its program closes it.
+        promise: once_gone(case, |socket| sockets.contains(&socket) && socket.bound_explicitly != Some(true)),
     }
 }
 
@@ -215,5 +220,6 @@ fn reserve(case: &Case, port: u16, says: &str) -> Cure {
         needs: root(case),
         source: None,
         wait_ms: None,
+        promise: Promise::FromNowOn,
     }
 }

@@ -8,8 +8,12 @@ mod leftovers;
 mod stop;
 
 use super::{Case, who};
+use crate::attempt::Attempt;
 use crate::cause::Cause;
-use crate::cure::{Action, Command, Cure, SourceFix};
+use crate::cure::{Action, Command, Cure, Promise, SourceFix};
+use crate::judge::judge;
+use crate::snapshot::Snapshot;
+use crate::socket::Socket;
 use crate::verdict::{Outcome, Rule};
 use alloc::format;
 use alloc::string::String;
@@ -107,11 +111,35 @@ fn look_again(says: String, command: Command) -> Cure {
         harms: "nobody".into(),
         source: None,
         wait_ms: None,
+        promise: Promise::Perhaps,
     }
 }
 
+/// What becomes of that attempt: the model is asked.
+fn promise(snapshot: &Snapshot, attempt: &Attempt) -> Promise {
+    match judge(snapshot, attempt).outcome {
+        Outcome::Ok => Promise::Now,
+        Outcome::Refused(_) | Outcome::Unknown { .. } => Promise::Perhaps,
+    }
+}
+
+/// What becomes of the attempt when some sockets are gone and all others are as they were.
+fn once_gone(case: &Case, gone: impl Fn(&Socket) -> bool) -> Promise {
+    let Snapshot { kernel, coverage, sockets, sysctls, locality, path, .. } = case.snapshot;
+    let left = Snapshot {
+        kernel: kernel.clone(),
+        coverage: coverage.clone(),
+        sockets: sockets.iter().filter(|socket| !gone(socket)).cloned().collect(),
+        sysctls: sysctls.clone(),
+        locality: locality.clone(),
+        path: path.clone(),
+        ..Snapshot::default()
+    };
+    promise(&left, case.attempt)
+}
+
 /// A cure in the source of a program.
-fn in_source(says: String, fix: SourceFix) -> Cure {
+fn in_source(says: String, fix: SourceFix, promise: Promise) -> Cure {
     Cure {
         action: Action::SetOption,
         says,
@@ -120,6 +148,7 @@ fn in_source(says: String, fix: SourceFix) -> Cure {
         needs: None,
         source: Some(fix),
         wait_ms: None,
+        promise,
     }
 }
 
@@ -143,10 +172,12 @@ fn reuseaddr(case: &Case) -> Option<Cure> {
         Outcome::Ok => Some(in_source(
             "Set SO_REUSEADDR before bind() in the server that is to start: the old socket had it too, so the bind then succeeds at once.".into(),
             SourceFix::Reuseaddr,
+            Promise::Now,
         )),
         Outcome::Unknown { .. } => Some(in_source(
             "Set SO_REUSEADDR before bind() in your server. It helps now only if the old server had it too, which could not be seen from here; from its next restart on it helps in any case.".into(),
             SourceFix::Reuseaddr,
+            Promise::Perhaps,
         )),
         Outcome::Refused(_) => None,
     }

@@ -3,19 +3,37 @@
 //! A service manager or runtime is asked before a process is signalled, since it would bring the
 //! process back.
 
-use super::{Case, as_root, clients_of, in_source, root, who};
-use crate::cure::{Action, Command, Cure, SourceFix};
+use super::{Case, as_root, clients_of, in_source, once_gone, root, who};
+use crate::address::Transport;
+use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::known;
-use crate::owner::{Ownership, Process, Runtime};
+use crate::owner::{NoOwner, Ownership, Process, Runtime};
 use crate::snapshot::Snapshot;
-use crate::socket::Socket;
+use crate::socket::{Socket, State};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
 fn cure(action: Action, says: String, commands: Vec<Command>, harms: String, needs: Option<String>) -> Cure {
-    Cure { action, says, commands, harms, needs, source: None, wait_ms: None }
+    Cure { action, says, commands, harms, needs, source: None, wait_ms: None, promise: Promise::Perhaps }
+}
+
+/// What becomes of the attempt when these processes have ended. Their listeners, and what waits to be
+/// accepted from them, are then gone at once; their connections are not, unless the peer has closed:
+/// they go through the closing states, for a minute or more, and keep the port meanwhile.
+fn once_ended(case: &Case, processes: &[&Process]) -> Promise {
+    once_gone(case, |socket| {
+        let holdings = socket.owners.holdings();
+        let theirs = !holdings.is_empty()
+            && holdings.iter().all(|holding| processes.iter().any(|process| process.pid == holding.pid));
+        let datagram = matches!(socket.inet(), Some((Transport::Udp, ..)) | None);
+        let at_once = matches!(
+            socket.state,
+            State::Listen | State::Bound | State::Unconn | State::CloseWait | State::SynSent
+        );
+        (theirs && (datagram || at_once)) || socket.owners == Ownership::Nobody(NoOwner::AcceptQueue)
+    })
 }
 
 /// Everybody who has one of the sockets open: their unit or container first, then SIGTERM.
@@ -58,6 +76,7 @@ pub(super) fn heirs(case: &Case) -> Vec<Cure> {
         in_source(
             "Make the server's sockets close-on-exec, so that no child inherits them again.".into(),
             SourceFix::Cloexec,
+            Promise::FromNowOn,
         ),
     ]
 }
@@ -73,7 +92,7 @@ pub(super) fn suspended(case: &Case) -> Vec<Cure> {
         Some(tty) => format!(" To get it back instead, type `fg` in its terminal ({tty})."),
         None => String::new(),
     };
-    vec![cure(
+    let mut cure = cure(
         Action::ResumeAndStop,
         format!(
             "Ask {named} to end, and continue it, so that it can: a stopped process does not see SIGTERM.{back}"
@@ -81,7 +100,9 @@ pub(super) fn suspended(case: &Case) -> Vec<Cure> {
         vec![kill("-TERM"), kill("-CONT")],
         clients_of(case),
         needs(case, &all),
-    )]
+    );
+    cure.promise = once_ended(case, &all);
+    vec![cure]
 }
 
 /// systemd listens for a unit; stopping the service behind it would not free the address.
@@ -154,7 +175,7 @@ pub(super) fn kernel(case: &Case) -> Cure {
 
 /// The asker is the holder.
 pub(super) fn own_process(case: &Case) -> Cure {
-    cure(
+    let mut cure = cure(
         Action::Configure,
         format!(
             "Bind {} once: the program binds it twice, or a child of it (a reloader, a debugger) does.",
@@ -163,19 +184,24 @@ pub(super) fn own_process(case: &Case) -> Cure {
         vec![],
         "nobody".into(),
         None,
-    )
+    );
+    cure.promise = Promise::FromNowOn;
+    cure
 }
 
 /// One SIGTERM for each process. The command names pids; they are those of this moment.
 pub(super) fn terminate(case: &Case, processes: &[&Process], says: String) -> Cure {
     let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
-    cure(
-        Action::StopProcess,
-        says,
-        vec![signalling(case, processes, "-TERM", &pids)],
-        clients_of(case),
-        needs(case, processes),
-    )
+    Cure {
+        promise: once_ended(case, processes),
+        ..cure(
+            Action::StopProcess,
+            says,
+            vec![signalling(case, processes, "-TERM", &pids)],
+            clients_of(case),
+            needs(case, processes),
+        )
+    }
 }
 
 fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]) -> Command {
@@ -245,6 +271,7 @@ fn managers(case: &Case, processes: &[&Process]) -> Vec<Cure> {
         } else {
             continue;
         };
+        let made = Cure { promise: once_ended(case, processes), ..made };
         if !cures.contains(&made) {
             cures.push(made);
         }

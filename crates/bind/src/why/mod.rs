@@ -13,7 +13,8 @@ mod probe;
 use inuse_kernel::Error;
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::sockdiag::SockDiag;
-use inuse_rules::{Attempt, Diagnosis, Outcome, Snapshot, Verdict, diagnose, judge};
+use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Verdict, diagnose, judge};
+use std::collections::BTreeSet;
 
 /// The rule is asked at most this often for one answer: each round must bring a new fact.
 const ROUNDS: usize = 8;
@@ -80,6 +81,7 @@ impl Asker {
         if self.probe {
             self.try_binds(&mut snapshot, &asks);
         }
+        say_what_decides(&mut snapshot, &asks);
         let diagnosis = diagnose(&snapshot, attempt);
         Report { snapshot, diagnosis }
     }
@@ -111,6 +113,31 @@ impl Asker {
             }
             self.fetch(snapshot, &asks[0].address, &wanted);
             tried.extend(wanted);
+        }
+    }
+}
+
+/// An unknown that decides is said, with what would show it; also where nobody refused to tell.
+fn say_what_decides(snapshot: &mut Snapshot, asks: &[Attempt]) {
+    let missing: Vec<Fact> =
+        asks.iter().flat_map(|attempt| judge(snapshot, attempt).missing().to_vec()).collect();
+    let option = |fact: &Fact| matches!(fact, Fact::Reuseaddr(_) | Fact::Reuseport(_) | Fact::V6only(_));
+    let sockets: BTreeSet<usize> =
+        missing.iter().filter(|fact| option(fact)).filter_map(Fact::socket).collect();
+    if !sockets.is_empty() && snapshot.blind.iter().all(|spot| !spot.what.starts_with("options of sockets")) {
+        let what =
+            format!("options of sockets on this address that decide a bind ({} of them)", sockets.len());
+        let remedy = "run it as root, or with --probe, which tries a bind that never listens".into();
+        facts::blind(snapshot, BlindSpot { what, remedy });
+    }
+    for fact in missing {
+        if matches!(fact, Fact::ReuseportHistory | Fact::PortHistory | Fact::UdpOrder | Fact::UnixAccepted(_))
+        {
+            let what = fact.describe(|_| "a unix socket".into());
+            facts::blind(
+                snapshot,
+                BlindSpot { what, remedy: "nothing shows it; trying the bind does".into() },
+            );
         }
     }
 }

@@ -48,14 +48,14 @@ pub(super) fn privileged(case: &Case) -> Vec<Cure> {
         ),
         cure(
             Action::Sysctl,
-            format!("Or open the ports from {port} on to everybody in this network namespace."),
+            format!("Open the ports from {port} on to everybody in this network namespace."),
             vec![as_root(case, &["sysctl", "-w", &start])],
             root(case),
             promise,
         ),
         cure(
             Action::BindElsewhere,
-            "Or listen on a port that needs no right, behind a proxy, or let the service manager hand over the socket.".into(),
+            "Listen on a port that needs no right, behind a proxy, or let the service manager hand over the socket.".into(),
             vec![],
             None,
             Promise::Perhaps,
@@ -102,7 +102,7 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
         ),
         cure(
             Action::Sysctl,
-            "Or, if the address comes later (a floating address), allow binds to addresses that are not there yet; the program can ask for the same with IP_FREEBIND.".into(),
+            "If the address comes later (a floating address), allow binds to addresses that are not there yet; the program can ask for the same with IP_FREEBIND.".into(),
             vec![as_root(case, &["sysctl", "-w", sysctl])],
             root(case),
             promise(case.snapshot, &Attempt { freebind: true, ..case.attempt.clone() }),

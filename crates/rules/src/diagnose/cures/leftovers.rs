@@ -33,15 +33,11 @@ pub(super) fn by_state(case: &Case) -> Vec<Cure> {
         String::from("nobody")
     };
     if case.blockers().all(Socket::ownerless) {
-        cures.push(destroy(
-            case,
-            "Or have the kernel drop what is left; no process is touched.".into(),
-            harms,
-        ));
+        cures.push(destroy(case, "Have the kernel drop what is left; no process is touched.".into(), harms));
     } else {
         let all = who::processes(case.snapshot, case.blockers());
         if let Some(named) = who::several(&all) {
-            cures.push(terminate(case, &all, format!("Or ask {named} to end.")));
+            cures.push(terminate(case, &all, format!("Ask {named} to end.")));
         }
     }
     cures
@@ -60,7 +56,7 @@ pub(super) fn close_wait(case: &Case) -> Vec<Cure> {
     }
     cures.push(destroy(
         case,
-        "Or have the kernel drop just these connections; the process lives on.".into(),
+        "Have the kernel drop just these connections; the process lives on.".into(),
         "nobody: the peers have closed them already".into(),
     ));
     cures.push(in_source(
@@ -80,7 +76,7 @@ pub(super) fn established(case: &Case) -> Vec<Cure> {
     }
     cures.push(destroy(
         case,
-        "Or have the kernel drop just these connections; the process lives on.".into(),
+        "Have the kernel drop just these connections; the process lives on.".into(),
         "both ends of the connections".into(),
     ));
     cures
@@ -95,7 +91,7 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
     }
     cures.push(Cure {
         action: Action::BindElsewhere,
-        says: "Or start the server on a port outside the ephemeral range.".into(),
+        says: "Start the server on a port outside the ephemeral range.".into(),
         commands: vec![Command::new(["inuse".into(), "next".into(), case.attempt.address.to_string()])],
         harms: "nobody".into(),
         needs: None,
@@ -111,7 +107,7 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
     };
     cures.push(destroy(
         case,
-        format!("Or have the kernel drop that one connection; its process lives on.{limit}"),
+        format!("Have the kernel drop that one connection; its process lives on.{limit}"),
         "that connection, on both ends".into(),
     ));
     cures
@@ -145,10 +141,7 @@ fn wait(case: &Case) -> Option<Cure> {
     let seconds = wait_ms.div_ceil(1000);
     Some(Cure {
         action: Action::Wait,
-        says: format!(
-            "Or wait: the kernel lets go by itself in {} s, at most 2 s later.",
-            left.div_ceil(1000)
-        ),
+        says: format!("Wait: the kernel lets go by itself in {} s, at most 2 s later.", left.div_ceil(1000)),
         commands: vec![Command::new(["sleep".into(), seconds.to_string()])],
         harms: "nobody".into(),
         needs: None,

@@ -49,7 +49,7 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
             format!("Ask {named} to end: all of them, since each keeps the address.")
         }
         (true, _) => format!("Ask {named} to end."),
-        (false, _) => format!("Or ask {named} to end; its manager may start it again."),
+        (false, _) => format!("Ask {named} to end; its manager may start it again."),
     };
     cures.push(terminate(case, &all, says));
     cures

@@ -45,6 +45,15 @@ pub struct Snapshot {
     pub blind: Vec<BlindSpot>,
 }
 
+impl Snapshot {
+    /// Notes once that something was not seen.
+    pub fn blind_to(&mut self, spot: BlindSpot) {
+        if !self.blind.contains(&spot) {
+            self.blind.push(spot);
+        }
+    }
+}
+
 /// A bind that was tried for real, and closed at once without listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {

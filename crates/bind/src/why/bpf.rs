@@ -4,7 +4,6 @@
 //! It costs milliseconds, so it is asked only when the rule names such a fact, and then once for all
 //! sockets of the port. Not here: the iterator itself (`inuse_kernel::bpf`).
 
-use super::facts::blind;
 use inuse_kernel::bpf::{TcpOptions, tcp_options};
 use inuse_kernel::{Error, Netns};
 use inuse_rules::socket::Learned;
@@ -23,7 +22,7 @@ pub(super) fn learn_options(netns: &Netns, snapshot: &mut Snapshot, about: &BTre
             Err(error) => {
                 let unknown = about.iter().filter_map(|&index| snapshot.sockets.get(index));
                 if unknown.filter(|socket| tcp_port(socket) == Some(port)).any(has_gaps) {
-                    blind(snapshot, not_seen(&error));
+                    snapshot.blind_to(not_seen(&error));
                 }
             }
         }

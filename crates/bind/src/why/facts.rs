@@ -33,7 +33,7 @@ impl Asker {
             snapshot.kernel.as_ref().is_some_and(|kernel| (kernel.major, kernel.minor) >= (5, 9));
         match sysctl::sysctls(&self.netns) {
             Ok(seen) => snapshot.sysctls = seen.into_found(&mut snapshot.blind),
-            Err(error) => blind(&mut snapshot, error.blind_spot()),
+            Err(error) => snapshot.blind_to(error.blind_spot()),
         }
         snapshot
     }
@@ -56,7 +56,7 @@ impl Asker {
                 }
                 Fact::Locality(ip, scope) => match locality::locality(&self.netns, *ip, *scope) {
                     Ok(locality) => _ = snapshot.locality.insert((*ip, *scope), locality),
-                    Err(error) => blind(snapshot, error.blind_spot()),
+                    Err(error) => snapshot.blind_to(error.blind_spot()),
                 },
                 Fact::Path => self.path(snapshot, address),
                 Fact::UnixSockets => self.unix_sockets(snapshot, address),
@@ -85,15 +85,12 @@ impl Asker {
         snapshot.coverage.ports.insert((transport, port), Depth::Every);
         if transport == Transport::Tcp {
             if !snapshot.coverage.bound_inactive {
-                blind(
-                    snapshot,
-                    BlindSpot {
-                        what: format!(
-                            "sockets bound to port {port} that do not listen: this kernel does not list them"
-                        ),
-                        remedy: "a kernel from 6.8 on lists them".into(),
-                    },
-                );
+                snapshot.blind_to(BlindSpot {
+                    what: format!(
+                        "sockets bound to port {port} that do not listen: this kernel does not list them"
+                    ),
+                    remedy: "a kernel from 6.8 on lists them".into(),
+                });
             }
             self.explicit_ports(snapshot, port);
         }
@@ -117,7 +114,7 @@ impl Asker {
                     snapshot.coverage.bound_inactive = rows.bound_inactive;
                 }
             }
-            Err(error) => blind(snapshot, error.blind_spot()),
+            Err(error) => snapshot.blind_to(error.blind_spot()),
         }
     }
 
@@ -166,7 +163,7 @@ impl Asker {
                 });
                 snapshot.coverage.unix = true;
             }
-            Err(error) => blind(snapshot, error.blind_spot()),
+            Err(error) => snapshot.blind_to(error.blind_spot()),
         }
     }
 
@@ -235,21 +232,14 @@ pub(super) fn learn_options(snapshot: &mut Snapshot, about: &BTreeSet<usize>) {
         if let Some(live) = read {
             snapshot.sockets[index].options = live.into();
         } else if let Some(spot) = refused {
-            blind(snapshot, spot);
+            snapshot.blind_to(spot);
         }
     }
     if about.len() > MOST_OPTIONS {
         let what = format!("the options of {} more sockets on this port", about.len() - MOST_OPTIONS);
-        blind(snapshot, BlindSpot { what, remedy: "ask for one address of the port".into() });
+        snapshot.blind_to(BlindSpot { what, remedy: "ask for one address of the port".into() });
     }
     infer::from_siblings(snapshot);
-}
-
-/// Notes what was not seen, once.
-pub(super) fn blind(snapshot: &mut Snapshot, spot: BlindSpot) {
-    if !snapshot.blind.contains(&spot) {
-        snapshot.blind.push(spot);
-    }
 }
 
 /// Whether a socket was bound itself and so decides before any connection does.

@@ -128,16 +128,13 @@ fn say_what_decides(snapshot: &mut Snapshot, asks: &[Attempt]) {
         let what =
             format!("options of sockets on this address that decide a bind ({} of them)", sockets.len());
         let remedy = "run it as root, or with --probe, which tries a bind that never listens".into();
-        facts::blind(snapshot, BlindSpot { what, remedy });
+        snapshot.blind_to(BlindSpot { what, remedy });
     }
     for fact in missing {
         if matches!(fact, Fact::ReuseportHistory | Fact::PortHistory | Fact::UdpOrder | Fact::UnixAccepted(_))
         {
             let what = fact.describe(|_| "a unix socket".into());
-            facts::blind(
-                snapshot,
-                BlindSpot { what, remedy: "nothing shows it; trying the bind does".into() },
-            );
+            snapshot.blind_to(BlindSpot { what, remedy: "nothing shows it; trying the bind does".into() });
         }
     }
 }

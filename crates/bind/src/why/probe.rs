@@ -7,7 +7,6 @@
 //! SO_REUSEPORT is cleared.
 
 use super::Asker;
-use super::facts::blind;
 use inuse_rules::snapshot::Probed;
 use inuse_rules::{Address, Attempt, BlindSpot, Fact, Outcome, Snapshot, Transport, judge};
 use rustix::io::Errno;
@@ -26,11 +25,11 @@ impl Asker {
                 Ok(Err(errno)) => {
                     let what =
                         format!("what a bind to {} answers: the probe failed ({errno})", attempt.address);
-                    blind(snapshot, BlindSpot { what, remedy: "run it as the user who binds".into() });
+                    snapshot.blind_to(BlindSpot { what, remedy: "run it as the user who binds".into() });
                     continue;
                 }
                 Err(error) => {
-                    blind(snapshot, error.blind_spot());
+                    snapshot.blind_to(error.blind_spot());
                     continue;
                 }
             };

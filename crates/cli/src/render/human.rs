@@ -184,9 +184,9 @@ fn evidence(out: &mut String, answer: &Answer, look: &Look) {
     let holders = answer.in_the_way();
     let mut rows: Vec<Row<'_>> = Vec::new();
     for socket in holders.iter().take(limit).filter_map(|&index| answer.snapshot.sockets.get(index)) {
-        rows.push(Row { socket, mark: "" });
+        rows.push(Row { socket, mark: String::new() });
         if let Some(peer) = answer.peer(socket) {
-            rows.push(Row { socket: peer, mark: "its other end" });
+            rows.push(Row { socket: peer, mark: other_end(answer, peer) });
         }
     }
     if rows.is_empty() {
@@ -197,6 +197,17 @@ fn evidence(out: &mut String, answer: &Answer, look: &Look) {
     if let Some(more) = holders.len().checked_sub(limit).filter(|&more| more > 0) {
         let _ = writeln!(out, "  and {more} more; -v shows them all");
     }
+}
+
+/// "its other end, curl (pid 5001)".
+fn other_end(answer: &Answer, peer: &Socket) -> String {
+    let mut names = vec!["its other end".to_owned()];
+    for holding in peer.owners.holdings().iter().take(FEW) {
+        if let Some(process) = answer.snapshot.processes.get(&holding.pid) {
+            names.push(format!("{} (pid {})", wording::foreign(&process.comm, 40), process.pid));
+        }
+    }
+    names.join(", ")
 }
 
 /// What SO_REUSEADDR and SO_REUSEPORT would change.
@@ -259,9 +270,6 @@ fn cures(out: &mut String, cures: &[Cure], look: &Look) {
             let _ = writeln!(out, "       {COMMAND}{command}{COMMAND:#}");
         }
         let mut costs = Vec::new();
-        if let Some(ms) = cure.wait_ms {
-            costs.push(format!("Takes at least {}.", wording::duration(ms)));
-        }
         if cure.harms != "nobody" {
             costs.push(format!("Could hurt: {}.", cure.harms));
         }

@@ -8,7 +8,7 @@ use inuse_rules::{Socket, State};
 /// One row; `mark` says what it is besides a row of the port ("other end").
 pub(super) struct Row<'a> {
     pub(super) socket: &'a Socket,
-    pub(super) mark: &'static str,
+    pub(super) mark: String,
 }
 
 const HEAD: [&str; 7] = ["Proto", "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State", ""];
@@ -67,7 +67,7 @@ fn cells(row: &Row<'_>) -> [String; 7] {
         local,
         foreign_end,
         state(socket).into(),
-        [time_left(socket), row.mark.into()]
+        [time_left(socket), row.mark.clone()]
             .iter()
             .filter(|text| !text.is_empty())
             .cloned()

@@ -24,7 +24,7 @@ pub(super) fn section(out: &mut String, group: &[&Answer], look: &Look) {
     let others = shown.iter().filter(|index| !in_the_way.contains(index));
     let rows: Vec<Row<'_>> = others
         .filter_map(|&index| first.snapshot.sockets.get(index))
-        .map(|socket| Row { socket, mark: "" })
+        .map(|socket| Row { socket, mark: String::new() })
         .collect();
     if !rows.is_empty() {
         heading(out, "Other sockets of the port, not in the way");

@@ -1,0 +1,10 @@
+//! `inuse why`: its words, its views and its exit codes.
+
+mod fixtures;
+mod golden;
+mod hostile;
+mod json;
+mod live;
+mod run;
+mod snapshots;
+mod words;

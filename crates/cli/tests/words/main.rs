@@ -1,0 +1,142 @@
+//! `inuse explain`, `inuse next`, and the pages and completions that are made from the definition.
+
+use inuse_cli::args::Artifact;
+use inuse_cli::generate::text;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Command, Stdio};
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn inuse(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
+    let output =
+        command.args(arguments).env_clear().stdin(Stdio::null()).output().expect("the command starts");
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+#[test]
+fn explain_knows_causes_and_errors() {
+    let check = |topic: &str, start: &str| {
+        let ran = inuse(&["explain", topic]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{topic}");
+        assert!(ran.stdout.starts_with(start), "{topic}: {}", ran.stdout);
+    };
+    check("time-wait", "time-wait: the remains of a connection that this side closed first\n\n");
+    check("EADDRINUSE", "EADDRINUSE: Address already in use\n\n");
+    check("98", "EADDRINUSE: ");
+    check("48", "48: address already in use, on macOS and the BSDs\n\n");
+    check("10048", "10048: address already in use, on Windows\n\n");
+    check("EACCES", "EACCES: Permission denied\n\n");
+    check("EADDRNOTAVAIL", "EADDRNOTAVAIL: Cannot assign requested address\n\n");
+}
+
+#[test]
+fn explain_alone_lists_every_cause() {
+    let ran = inuse(&["explain"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.stdout.lines().count(), inuse_rules::Cause::ALL.len());
+}
+
+#[test]
+fn explain_refuses_what_it_does_not_know_in_one_line() {
+    let ran = inuse(&["explain", "tea\u{1b}"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert_eq!(
+        ran.stderr,
+        "inuse: there is no page on 'tea\\u{1b}'; 'inuse explain' lists the causes, and 98, 48, 10048, EACCES and EADDRNOTAVAIL work too\n"
+    );
+}
+
+#[test]
+fn explain_and_next_speak_json() {
+    let schema = |name: &str| -> serde_json::Value {
+        let path = format!("{}/../../docs/schema/{name}", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let check = |name: &str, arguments: &[&str]| {
+        let value: serde_json::Value = serde_json::from_str(&inuse(arguments).stdout).unwrap();
+        assert!(jsonschema::draft202012::is_valid(&schema(name), &value), "{value}");
+    };
+    check("inuse.explain-1.json", &["explain", "listener", "--json"]);
+    check("inuse.next-1.json", &["next", "127.0.0.1:20000", "--json"]);
+}
+
+/// Two neighbouring ports below the ephemeral range, the first held by this process.
+fn held_port() -> (TcpListener, u16) {
+    for port in (20_000..30_000).step_by(7) {
+        let next_is_free = || TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            && next_is_free()
+        {
+            return (listener, port);
+        }
+    }
+    panic!("no port between 20000 and 30000 is free");
+}
+
+#[test]
+fn next_passes_over_what_is_held() {
+    let (_listener, port) = held_port();
+    let ran = inuse(&["next", &format!("127.0.0.1:{port}")]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout, format!("127.0.0.1:{}\n", port + 1));
+    assert!(ran.stderr.contains("only a socket that is held is certain"), "{}", ran.stderr);
+    let ran = inuse(&["next", &port.to_string(), "-v"]);
+    let found: u16 = ran.stdout.trim().parse().unwrap();
+    assert!(found > port, "{found}");
+    let passed = format!("inuse: {port} is passed over: refused: EADDRINUSE from bind()\n");
+    assert!(ran.stderr.contains(&passed), "{}", ran.stderr);
+}
+
+#[test]
+fn next_leaves_the_ephemeral_range_alone() {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let range: Vec<u16> = range.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let ran = inuse(&["next", &range[0].to_string()]);
+    match ran.code {
+        Some(0) => assert!(ran.stdout.trim().parse::<u16>().unwrap() > range[1], "{}", ran.stdout),
+        code => assert_eq!((code, range[1]), (Some(1), u16::MAX)),
+    }
+    let ran = inuse(&["next", &format!("{}-{}", range[0], range[0].saturating_add(5))]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn next_refuses_what_has_no_next_one() {
+    let ran = inuse(&["next", "@name"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert_eq!(ran.stderr, "inuse: '@name': this is no port; a unix name has no next one\n");
+    assert_eq!(inuse(&["next"]).code, Some(2));
+}
+
+/// The committed files are what the binary writes; `--generate` renews them.
+#[test]
+fn man_pages_and_completions_are_up_to_date() {
+    let files = [
+        (Artifact::Man, "man", "man/inuse.1"),
+        (Artifact::ManWhy, "man-why", "man/inuse-why.1"),
+        (Artifact::ManExplain, "man-explain", "man/inuse-explain.1"),
+        (Artifact::ManNext, "man-next", "man/inuse-next.1"),
+        (Artifact::CompletionsBash, "completions-bash", "completions/inuse.bash"),
+        (Artifact::CompletionsZsh, "completions-zsh", "completions/_inuse"),
+        (Artifact::CompletionsFish, "completions-fish", "completions/inuse.fish"),
+    ];
+    for (artifact, word, file) in files {
+        let path = format!("{}/../../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        let made = text(artifact).unwrap();
+        assert!(
+            committed == made,
+            "docs/{file} is out of date: cargo run -- --generate {word} > docs/{file}"
+        );
+        assert_eq!(inuse(&["--generate", word]).stdout, made, "{word}");
+    }
+}

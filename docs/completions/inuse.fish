@@ -1,0 +1,70 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_inuse_global_optspecs
+    string join \n json v/verbose reuseaddr reuseport v6only as-uid= netns= save= redact snapshot= probe no-color generate= h/help V/version
+end
+
+function __fish_inuse_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_inuse_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_inuse_using_subcommand
+    set -l cmd (__fish_inuse_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c inuse -n "__fish_inuse_needs_command" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_needs_command" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_needs_command" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
+complete -c inuse -n "__fish_inuse_needs_command" -l snapshot -d 'Judge the facts of this file instead of this machine' -r -F
+complete -c inuse -n "__fish_inuse_needs_command" -l generate -d 'Write a man page or a completion script to stdout' -r -f -a "man\t'inuse(1)'
+man-why\t'inuse-why(1)'
+man-explain\t'inuse-explain(1)'
+man-next\t'inuse-next(1)'
+completions-bash\t'For bash'
+completions-zsh\t'For zsh'
+completions-fish\t'For fish'"
+complete -c inuse -n "__fish_inuse_needs_command" -l json -d 'Print JSON (schema inuse.why/1)'
+complete -c inuse -n "__fish_inuse_needs_command" -s v -l verbose -d 'Show every fact: inodes, cookies, rules, kernel settings, other sockets of the port'
+complete -c inuse -n "__fish_inuse_needs_command" -l reuseaddr -d 'Judge a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_needs_command" -l reuseport -d 'Judge a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_needs_command" -l v6only -d 'Judge a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_needs_command" -l redact -d 'Hide the arguments and paths of processes, also in what is saved'
+complete -c inuse -n "__fish_inuse_needs_command" -l probe -d 'Learn the options of ownerless sockets by a bind that never listens'
+complete -c inuse -n "__fish_inuse_needs_command" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_needs_command" -s V -l version -d 'Print version'
+complete -c inuse -n "__fish_inuse_needs_command" -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
+complete -c inuse -n "__fish_inuse_needs_command" -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
+complete -c inuse -n "__fish_inuse_needs_command" -a "next" -d 'Print the first port at or after an address that can be bound now'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l snapshot -d 'Judge the facts of this file instead of this machine' -r -F
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l json -d 'Print JSON (schema inuse.why/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -s v -l verbose -d 'Show every fact: inodes, cookies, rules, kernel settings, other sockets of the port'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseaddr -d 'Judge a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseport -d 'Judge a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l v6only -d 'Judge a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l redact -d 'Hide the arguments and paths of processes, also in what is saved'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l probe -d 'Learn the options of ownerless sockets by a bind that never listens'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand explain" -l json -d 'Print JSON (schema inuse.explain/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand explain" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l json -d 'Print JSON (schema inuse.next/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -s v -l verbose -d 'Say on stderr why each port before it was passed over'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -7,7 +7,7 @@
 use inuse_kernel::bpf::{TcpOptions, tcp_options};
 use inuse_kernel::{Error, Netns};
 use inuse_rules::socket::Learned;
-use inuse_rules::{BlindSpot, Options, Snapshot, Socket, State, Transport};
+use inuse_rules::{Options, Snapshot, Socket, State, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -19,12 +19,9 @@ pub(super) fn learn_options(netns: &Netns, snapshot: &mut Snapshot, about: &BTre
     for port in ports {
         match tcp_options(netns, port) {
             Ok(rows) => fill(&mut snapshot.sockets, port, &rows),
-            Err(error) => {
-                let unknown = about.iter().filter_map(|&index| snapshot.sockets.get(index));
-                if unknown.filter(|socket| tcp_port(socket) == Some(port)).any(has_gaps) {
-                    snapshot.blind_to(not_seen(&error));
-                }
-            }
+            // What an ordinary user may not see is said where it decides.
+            Err(Error::Denied { .. }) => {}
+            Err(error) => snapshot.blind_to(error.blind_spot()),
         }
     }
 }
@@ -73,14 +70,4 @@ fn fill(sockets: &mut [Socket], port: u16, rows: &[TcpOptions]) {
             };
         }
     }
-}
-
-/// An ordinary user's answer is whole but for this; any other failure says itself what it is.
-fn not_seen(error: &Error) -> BlindSpot {
-    let Error::Denied { needs, .. } = error else { return error.blind_spot() };
-    let remedy = match rustix::process::geteuid().is_root() {
-        false => "run it as root".into(),
-        true => format!("run it with {needs}"),
-    };
-    BlindSpot { what: "options of sockets that no process has open: only root may see them".into(), remedy }
 }

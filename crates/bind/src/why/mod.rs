@@ -124,10 +124,12 @@ fn say_what_decides(snapshot: &mut Snapshot, asks: &[Attempt]) {
     let option = |fact: &Fact| matches!(fact, Fact::Reuseaddr(_) | Fact::Reuseport(_) | Fact::V6only(_));
     let sockets: BTreeSet<usize> =
         missing.iter().filter(|fact| option(fact)).filter_map(Fact::socket).collect();
-    if !sockets.is_empty() && snapshot.blind.iter().all(|spot| !spot.what.starts_with("options of sockets")) {
+    if !sockets.is_empty() {
         let what =
             format!("options of sockets on this address that decide a bind ({} of them)", sockets.len());
-        let remedy = "run it as root, or with --probe, which tries a bind that never listens".into();
+        let root = rustix::process::geteuid().is_root();
+        let sight = if root { "run it with CAP_BPF and CAP_PERFMON" } else { "run it as root" };
+        let remedy = format!("{sight}, or with --probe, which tries a bind that never listens");
         snapshot.blind_to(BlindSpot { what, remedy });
     }
     for fact in missing {

@@ -40,6 +40,40 @@ const UNLESS_SHOWN: &[(&str, Cause)] = &[
     ("kernel-socket", Cause::OwnerHidden),
 ];
 
+/// Cures that do not free the address at once, by scene and action, and why. Each must go on not helping:
+/// a line that is no longer true is an error.
+const NOT_AT_ONCE: &[(&str, &str, &str)] = &[
+    (
+        "listener-with-client",
+        "stop-process",
+        "the server's connections are closed by it, and wait for their client",
+    ),
+    ("established-leftover", "stop-process", "as above"),
+    ("v6-blocks-v4", "stop-process", "as above"),
+    ("self-connect", "stop-process", "a connection with itself ends in TIME_WAIT"),
+    ("fin-wait-2", "close-peer", "the client's FIN turns it into a TIME_WAIT"),
+    ("fin-wait-2-reuseaddr", "close-peer", "as above"),
+    ("ephemeral-collision", "sysctl", "it is for the next time; the connection that is there goes on"),
+    ("ephemeral-collision-v6", "sysctl", "as above"),
+    ("ephemeral-collision-syn-sent", "sysctl", "as above"),
+    ("ephemeral-collision-bound", "sysctl", "as above"),
+    (
+        "ephemeral-collision-bound",
+        "destroy",
+        "the program bound the port itself and keeps it until it closes",
+    ),
+    ("self-connect", "sysctl", "it is for the next time"),
+    ("not-local-before-privileged", "sysctl", "the port is privileged too"),
+    ("privileged-before-not-local", "sysctl", "the address is not there either"),
+    ("time-wait", "destroy", "ss leaves TIME_WAIT out unless `state time-wait` is asked for"),
+    ("time-wait-reuseaddr", "destroy", "as above"),
+    ("time-wait-reuseport", "destroy", "as above"),
+    ("v6-blocks-v4-time-wait", "destroy", "as above"),
+    ("not-local-needs-scope", "sysctl", "no setting makes up for a missing scope"),
+    ("unix-live", "stop-process", "the server leaves its file behind"),
+    ("unix-live-not-listening", "stop-process", "as above"),
+];
+
 /// A test of a scene that has been played.
 type OnStage = fn(&mut Stage, &Scene) -> Result<(), String>;
 
@@ -62,6 +96,7 @@ fn main() {
         let on_stage = |test| move || play_and(scene, test);
         trials.push(Trial::ignorable_test(format!("kernel::{}", scene.name), on_stage(kernel_answers)));
         trials.push(Trial::ignorable_test(format!("why::{}", scene.name), on_stage(why_answers)));
+        trials.push(Trial::ignorable_test(format!("cures::{}", scene.name), move || cures_help(scene)));
         if scene.asker == AskedBy::User(scene.attempt.uid) {
             trials.push(Trial::ignorable_test(format!("probe::{}", scene.name), on_stage(probe_answers)));
         }
@@ -169,6 +204,62 @@ fn probe_answers(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
     )
 }
 
+/// Each cure that is a command is carried out, on a stage of its own, and must help: the same bind then
+/// succeeds. (Cures that only the reader can carry out, or that take a minute, are not for this test.)
+fn cures_help(scene: &Scene) -> Result<Completion, Failed> {
+    let mut wrong = Vec::new();
+    for tried in 0.. {
+        let mut stage = match stage_for(scene)? {
+            Ok(stage) => stage,
+            Err(why) => return cannot(why),
+        };
+        match stage.play(scene) {
+            Err(StageError::Unavailable(why)) => return cannot(why),
+            other => other?,
+        }
+        let ran = stage.run(0, Program::Myself, &["__why", scene.name, "looking"])?;
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let mut cures = said.lines().filter_map(|line| line.strip_prefix("cure ")?.split_once(": "));
+        let Some((action, commands)) = cures.by_ref().filter(to_carry_out).nth(tried) else {
+            break;
+        };
+        let commands = commands.replace("sudo ", "");
+        let ran = stage.run(0, Program::Path("sh"), &["-c", &commands])?;
+        if ran.code == 127 {
+            return cannot(String::from_utf8_lossy(&ran.stderr).trim());
+        }
+        let excused = NOT_AT_ONCE.iter().any(|(name, what, _)| (*name, *what) == (scene.name, action));
+        let helped = bindable_soon(&mut stage, scene)?;
+        if helped == excused {
+            let rows: Vec<String> = stage.rows()?.iter().map(ToString::to_string).collect();
+            let verdict = if helped { "helped, so take it out of NOT_AT_ONCE" } else { "did not help" };
+            wrong.push(format!("{action}: {commands}: it {verdict}; {}", rows.join("; ")));
+        }
+        stage.end()?;
+    }
+    if wrong.is_empty() { Ok(Completion::Completed) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Whether a cure is a command that helps at once.
+fn to_carry_out((action, commands): &(&str, &str)) -> bool {
+    !commands.is_empty()
+        && !matches!(*action, "wait" | "look-again" | "bind-elsewhere" | "configure" | "privilege")
+}
+
+/// Whether the attempt succeeds now, or as soon as a process that was told to end has ended.
+fn bindable_soon(stage: &mut Stage, scene: &Scene) -> Result<bool, StageError> {
+    let deadline = Instant::now() + Duration::from_millis(500);
+    loop {
+        if stage.attempt(&scene.attempt)?.is_none() {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Holds an answer against the scene. Verdicts may be open where `open` says so, and the cause another
 /// one then.
 fn judge_answer(scene: &Scene, said: &str, open: bool, undecided: Option<Cause>) -> Result<(), String> {
@@ -232,8 +323,16 @@ fn why() {
         }
     };
     let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
+    let cures: String = diagnosis
+        .cures
+        .iter()
+        .map(|cure| {
+            let commands: Vec<String> = cure.commands.iter().map(ToString::to_string).collect();
+            format!("cure {}: {}\n", cure.action.code(), commands.join("; "))
+        })
+        .collect();
     let said = format!(
-        "cause: {}\nalso: {}\nplain: {}\nreuseaddr: {}\nreuseport: {}\n{}\n{:#?}\n{:#?}\n",
+        "cause: {}\nalso: {}\nplain: {}\nreuseaddr: {}\nreuseport: {}\n{cures}{}\n{:#?}\n{:#?}\n",
         diagnosis.cause,
         also.join(" "),
         verdict(&diagnosis.plain),

@@ -7,7 +7,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Sight, Step, TOM, Wanted, row};
+use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Step, TOM, Wanted, row, small_fin_wait_2};
 use crate::cause::Cause;
 use crate::socket::State;
 
@@ -37,17 +37,19 @@ const CLIENT: &[Step<'static>] = &[
     Does("server", Accept("s", "a")),
 ];
 
-/// The server closes first, the client afterwards: a TIME_WAIT on the server's side.
+/// The server closes first, the client afterwards: a TIME_WAIT on the server's side. Were the client in
+/// haste, a second copy of the server's FIN might find the client's socket gone, and the RST that answers
+/// it would end the TIME_WAIT (RFC 1337).
 const SERVER_CLOSES_FIRST: &[Step<'static>] = &[
     Does("server", Close("a")),
+    small_fin_wait_2(HERE),
     Does("client", Close("c")),
     Does("server", Exit),
     row(HERE, State::TimeWait),
 ];
 
 /// The server exits and the client never closes its end.
-const SERVER_EXITS: &[Step<'static>] =
-    &[Does("server", Exit), Await(Sight { local: HERE, state: State::FinWait2, mini: true })];
+const SERVER_EXITS: &[Step<'static>] = &[Does("server", Exit), small_fin_wait_2(HERE)];
 
 pub(super) const SCENES: &[Scene] = &[
     Scene {

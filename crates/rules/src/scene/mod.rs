@@ -268,6 +268,11 @@ const fn row(local: SocketAddr, state: crate::socket::State) -> Step<'static> {
     Step::Await(Sight { local, state, mini: matches!(state, crate::socket::State::TimeWait) })
 }
 
+/// An orphaned FIN_WAIT_2, once the peer has acknowledged the FIN.
+const fn small_fin_wait_2(local: SocketAddr) -> Step<'static> {
+    Step::Await(Sight { local, state: crate::socket::State::FinWait2, mini: true })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

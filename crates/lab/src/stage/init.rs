@@ -303,10 +303,8 @@ fn send_signal(actor: &Actor, signal: Signal, deadline: Instant) -> Result<(), T
 
 /// Waits for a row, and says what is there instead when it does not come.
 fn await_row(sight: &Sight, deadline: Instant) -> Result<(), Trouble> {
-    let wanted = |row: &Row| {
-        row.transport == Transport::Tcp
-            && (row.local, row.state, row.mini) == (sight.local, sight.state, sight.mini)
-    };
+    let wanted =
+        |row: &Row| row.transport == Transport::Tcp && (row.local, row.state) == (sight.local, sight.state);
     until(deadline, "", || Ok(rows::read()?.iter().any(wanted))).map_err(|trouble| {
         let seen = rows::read().unwrap_or_default();
         match trouble {

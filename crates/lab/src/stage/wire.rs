@@ -21,9 +21,7 @@ pub(crate) fn step_words(step: &Step<'_>) -> Vec<String> {
         Step::Address(name, ip) => words(["address", name, &ip.to_string()]),
         Step::Create(path, thing) => words(["create", path, thing.command()]),
         Step::Remove(path) => words(["remove", path]),
-        Step::Await(sight) => {
-            words(["await", &sight.local.to_string(), sight.state.name(), &sight.mini.to_string()])
-        }
+        Step::Await(sight) => words(["await", &sight.local.to_string(), sight.state.name()]),
     }
 }
 
@@ -41,11 +39,9 @@ pub(crate) fn parse_step<'a>(words: &'a [&'a str]) -> Option<Step<'a>> {
             Step::Create(path, Thing::ALL.into_iter().find(|t| t.command() == command)?)
         }
         ["remove", path] => Step::Remove(path),
-        ["await", local, state, mini] => Step::Await(Sight {
-            local: local.parse().ok()?,
-            state: State::from_name(state)?,
-            mini: mini.parse().ok()?,
-        }),
+        ["await", local, state] => {
+            Step::Await(Sight { local: local.parse().ok()?, state: State::from_name(state)? })
+        }
         _ => return None,
     })
 }

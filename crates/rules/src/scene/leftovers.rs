@@ -7,7 +7,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Step, TOM, Wanted, row, small_fin_wait_2};
+use super::{ANN, AskedBy, Expect, HERE, IN_USE, OK, Opt, Scene, Step, TOM, Wanted, row};
 use crate::cause::Cause;
 use crate::socket::State;
 
@@ -42,14 +42,14 @@ const CLIENT: &[Step<'static>] = &[
 /// it would end the TIME_WAIT (RFC 1337).
 const SERVER_CLOSES_FIRST: &[Step<'static>] = &[
     Does("server", Close("a")),
-    small_fin_wait_2(HERE),
+    row(HERE, State::FinWait2),
     Does("client", Close("c")),
     Does("server", Exit),
     row(HERE, State::TimeWait),
 ];
 
 /// The server exits and the client never closes its end.
-const SERVER_EXITS: &[Step<'static>] = &[Does("server", Exit), small_fin_wait_2(HERE)];
+const SERVER_EXITS: &[Step<'static>] = &[Does("server", Exit), row(HERE, State::FinWait2)];
 
 pub(super) const SCENES: &[Scene] = &[
     Scene {

@@ -21,6 +21,7 @@ pub use step::{Act, Device, Kind, Opt, Place, Sight, Signal, Step, Thing};
 use crate::address::{Address, Transport, UnixKind, UnixName};
 use crate::attempt::Attempt;
 use crate::cause::Cause;
+use crate::socket::State;
 use crate::verdict::{Call, Errno};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -263,14 +264,9 @@ const fn v6(ip: Ipv6Addr, port: u16) -> SocketAddr {
     SocketAddr::V6(SocketAddrV6::new(ip, port, 0, 0))
 }
 
-/// A TCP row that the stage waits for; a TIME_WAIT is always the small kind.
-const fn row(local: SocketAddr, state: crate::socket::State) -> Step<'static> {
-    Step::Await(Sight { local, state, mini: matches!(state, crate::socket::State::TimeWait) })
-}
-
-/// An orphaned FIN_WAIT_2, once the peer has acknowledged the FIN.
-const fn small_fin_wait_2(local: SocketAddr) -> Step<'static> {
-    Step::Await(Sight { local, state: crate::socket::State::FinWait2, mini: true })
+/// A TCP row that the stage waits for.
+const fn row(local: SocketAddr, state: State) -> Step<'static> {
+    Step::Await(Sight { local, state })
 }
 
 #[cfg(test)]

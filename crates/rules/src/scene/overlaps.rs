@@ -8,10 +8,7 @@ use super::Kind::*;
 use super::Place::Inet;
 use super::Step::*;
 use super::holders::SERVER;
-use super::{
-    ANY, ANY6, AskedBy, Expect, HERE, HERE6, IN_USE, OK, Opt, P, Scene, Step, Wanted, row, small_fin_wait_2,
-    v4, v6,
-};
+use super::{ANY, ANY6, AskedBy, Expect, HERE, HERE6, IN_USE, OK, Opt, P, Scene, Step, Wanted, row, v4, v6};
 use crate::cause::Cause;
 use crate::socket::State;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -140,7 +137,7 @@ pub(super) const SCENES: &[Scene] = &[
             V6_CLIENT,
             &[
                 Does("server", Close("a")),
-                small_fin_wait_2(HERE6),
+                row(HERE6, State::FinWait2),
                 Does("client", Close("c")),
                 Does("server", Exit),
                 row(HERE6, State::TimeWait),
@@ -173,7 +170,7 @@ pub(super) const SCENES: &[Scene] = &[
             V6_CLIENT,
             &[
                 Does("server", Close("a")),
-                small_fin_wait_2(HERE6),
+                row(HERE6, State::FinWait2),
                 Does("client", Close("c")),
                 Does("server", Exit),
                 row(HERE6, State::TimeWait),

@@ -239,9 +239,6 @@ pub struct Sight {
     pub local: SocketAddr,
     /// Its state.
     pub state: State,
-    /// Whether it is the kernel's small time-wait socket (a TIME_WAIT always is; an orphaned
-    /// FIN_WAIT_2 becomes one once the peer has acknowledged the FIN).
-    pub mini: bool,
 }
 
 impl fmt::Display for Step<'_> {
@@ -335,7 +332,7 @@ mod tests {
         );
         check(Step::Does("child", Act::Exec(&["sleep", "1000"])), "child: execve(sleep 1000)");
         check(
-            Step::Await(Sight { local: here, state: State::TimeWait, mini: true }),
+            Step::Await(Sight { local: here, state: State::TimeWait }),
             "stage: wait until 127.0.0.1:8080 is TIME_WAIT",
         );
     }

@@ -37,22 +37,20 @@ fn run() -> Result<(), String> {
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
         .map_err(|error| format!("the control pipe: {error}"))?;
     let uids = leave_namespaces().map_err(|error| format!("private namespaces: {error}"))?;
-    let helper = rustix::process::getpid();
     match fork().map_err(|error| format!("fork: {error}"))? {
         Forked::Child => {
             // The caller's end is watched by the helper; should the helper itself be killed, so are we.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             init::main(control, uids)
         }
-        Forked::Parent(pid) => watch(&control, pid)
-            .map_err(|error| format!("watching process {}: {error}", helper.as_raw_nonzero())),
+        Forked::Parent(pid) => watch(&control, pid).map_err(|error| format!("watching pid 1: {error}")),
     }
 }
 
 /// Leaves the caller's namespaces; true when the stage may have processes of several users.
 fn leave_namespaces() -> io::Result<bool> {
     if geteuid().is_root() && unshare(PRIVATE).is_ok() {
-        return Ok(true);
+        return Ok(std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| has_users(&map)));
     }
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     unshare(PRIVATE | UnshareFlags::NEWUSER)?;
@@ -60,6 +58,14 @@ fn leave_namespaces() -> io::Result<bool> {
     std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     Ok(false)
+}
+
+/// Whether a uid_map has the users of the scenes; that of a container's root may have none but root.
+fn has_users(map: &str) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if first <= 1000 && first + count > 1001)
+    })
 }
 
 /// Waits until pid 1 of the stage has ended, and kills it when the caller is gone.
@@ -79,5 +85,20 @@ fn watch(control: &OwnedFd, pid: Pid) -> io::Result<()> {
             waitpid(Some(pid), WaitOptions::empty())?;
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_users;
+
+    #[test]
+    fn a_map_with_root_alone_has_no_users() {
+        let check = |map: &str, expect| assert_eq!(has_users(map), expect, "{map}");
+        check("         0          0 4294967295\n", true);
+        check("         0       1000          1\n", false);
+        check("0 1000 1\n1 100000 65536\n", true);
+        check("0 1000 1\n1 100000 1000\n", false);
+        check("", false);
     }
 }

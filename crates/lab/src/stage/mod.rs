@@ -124,6 +124,10 @@ impl Stage {
     /// Opens a stage: network, pid, mount and IPC namespaces of its own, with loopback up, its own /proc
     /// and an empty /run. Needs root, or a kernel that lets ordinary users have user namespaces.
     pub fn open() -> Result<Stage, StageError> {
+        if std::env::args().nth(1).as_deref() == Some(ROLE) {
+            // A helper that got this far would start helpers for ever.
+            return Err(StageError::Unavailable("main() did not call helper_main() first".into()));
+        }
         let (control, theirs) = channel::pair().map_err(StageError::Lost)?;
         let helper = Command::new("/proc/self/exe")
             .args([ROLE, "stage"])

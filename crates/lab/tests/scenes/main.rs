@@ -46,6 +46,7 @@ fn main() {
         Trial::ignorable_test("actors_are_gone_after_the_end", || staging::with(staging::actors_end)),
         Trial::ignorable_test("actors_are_gone_when_the_caller_is_killed", || staging::with(staging::killed)),
         Trial::ignorable_test("a_step_that_fails_says_which", || staging::with(staging::failing_steps)),
+        Trial::ignorable_test("both_ends_show", || staging::with(staging::both_ends_show)),
         Trial::ignorable_test("an_ordinary_user_can_stage", staging::as_ordinary_user),
         Trial::ignorable_test("waiting_helps", cures::waiting_helps),
     ];

@@ -101,6 +101,31 @@ pub(crate) fn failing_steps(mut stage: Stage) -> Result<(), Failed> {
     Ok(())
 }
 
+pub(crate) fn both_ends_show(mut stage: Stage) -> Result<(), Failed> {
+    let scene = scene::by_name("close-wait").ok_or("no such scene")?;
+    let mut seen = Vec::new();
+    for step in scene.steps() {
+        stage.step(step)?;
+        let rows = stage.rows()?;
+        let states: Vec<&str> = rows.iter().map(|row| row.state.name()).collect();
+        if seen.last().is_none_or(|last| *last != states) {
+            seen.push(states);
+        }
+    }
+    // Nothing, then the listener, then both ends of a connection beside it; the client closes last.
+    assert_eq!(seen.first(), Some(&vec![]));
+    assert!(seen.contains(&vec!["LISTEN"]), "{seen:?}");
+    assert!(seen.contains(&vec!["LISTEN", "ESTABLISHED", "ESTABLISHED"]), "{seen:?}");
+    let mut last = seen.pop().unwrap_or_default();
+    last.sort_unstable();
+    assert_eq!(last, ["CLOSE_WAIT", "FIN_WAIT_2"]);
+    let server = stage.rows()?.into_iter().find(|row| row.local.port() == 8080).ok_or("no row")?;
+    assert!(server.inode != 0 && !server.mini, "{server:?}");
+    assert!(stage.pid("server")? > 1);
+    stage.end()?;
+    Ok(())
+}
+
 /// An ordinary user plays every scene that needs no second user, in a user namespace.
 pub(crate) fn as_ordinary_user() -> Result<Completion, Failed> {
     let mut command = Command::new("/proc/self/exe");

@@ -2,7 +2,7 @@
 //!
 //! A scene says how to bring the situation about, what is then attempted, and, *written by hand after
 //! looking at the real kernel*, what a bind must answer and what the cause must be called. Nothing in
-//! these expectations is computed by [`crate::judge`]: they are what it is held against.
+//! these expectations is computed by [`judge()`](fn@crate::judge): they are what it is held against.
 //!
 //! Each scene has a twin: a scene that looks much like it and must get another name.
 //! Not here: playing them (the lab crate).

@@ -30,12 +30,12 @@ Examples:
 
 /// Says why an address is already in use, who has it, and what to do.
 ///
-/// Without a verb it is 'inuse why'. It only looks: it binds nothing, stops nothing, changes nothing.
+/// Without a verb it is 'inuse why'. It only looks: it stops nothing, changes nothing and, unless --probe
+/// allows that, binds nothing.
 #[derive(Debug, Parser)]
 #[command(
     name = "inuse",
     version,
-    args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = ADDRESSES,
     after_long_help = format!("{ADDRESSES}\n\n{EXIT}"),
@@ -74,7 +74,7 @@ pub enum Verb {
 }
 
 /// The words of `inuse why`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct WhyArgs {
     /// Addresses to ask about; '-' reads an error message from standard input and finds them
     #[arg(value_name = "ADDR")]

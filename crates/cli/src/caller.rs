@@ -27,21 +27,24 @@ pub fn caller(as_uid: Option<&str>) -> Result<Caller, String> {
         return Ok(Caller { uid, net_bind_service: uid == 0, note: None });
     }
     let euid = rustix::process::geteuid().as_raw();
-    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok());
-    Ok(match sudo {
-        Some(uid) if euid == 0 && uid != 0 => Caller {
-            uid,
-            net_bind_service: false,
-            note: Some(format!(
-                "judged for {}, who called sudo; '--as-uid root' judges for root",
-                inuse_kernel::process::users::name(uid).map_or_else(
-                    || format!("uid {uid}"),
-                    |name| format!("{} (uid {uid})", inuse_rules::address::escape(name.as_bytes()))
-                )
-            )),
-        },
-        _ => Caller { uid: euid, net_bind_service: may_bind_privileged(), note: None },
+    let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    Ok(match behind_sudo(euid, sudo_uid) {
+        Some(uid) => Caller { uid, net_bind_service: false, note: Some(who_called_sudo(uid)) },
+        None => Caller { uid: euid, net_bind_service: may_bind_privileged(), note: None },
     })
+}
+
+/// The user behind sudo: root's own question is about root, and SUDO_UID means nothing without root.
+fn behind_sudo(euid: u32, sudo_uid: Option<u32>) -> Option<u32> {
+    sudo_uid.filter(|&uid| euid == 0 && uid != 0)
+}
+
+fn who_called_sudo(uid: u32) -> String {
+    let user = match inuse_kernel::process::users::name(uid) {
+        Some(name) => format!("{} (uid {uid})", inuse_rules::address::escape(name.as_bytes())),
+        None => format!("uid {uid}"),
+    };
+    format!("judged for {user}, who called sudo; '--as-uid root' judges for root")
 }
 
 fn uid(written: &str) -> Result<u32, String> {
@@ -76,6 +79,15 @@ mod tests {
         assert_eq!(uid("root"), Ok(0));
         let error = uid("no such\u{1b} user").unwrap_err();
         assert!(error.contains("'no such\\u{1b} user'"), "{error}");
+    }
+
+    #[test]
+    fn under_sudo_the_question_is_the_calling_users() {
+        assert_eq!(behind_sudo(0, Some(1000)), Some(1000));
+        assert_eq!(behind_sudo(0, Some(0)), None);
+        assert_eq!(behind_sudo(0, None), None);
+        assert_eq!(behind_sudo(1000, Some(1001)), None);
+        assert!(who_called_sudo(u32::MAX).starts_with("judged for uid 4294967295, who called sudo"));
     }
 
     #[test]

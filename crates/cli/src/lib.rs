@@ -14,7 +14,7 @@ pub mod output;
 pub mod redact;
 pub mod render;
 
-use args::{Cli, Verb};
+use args::{Cli, Verb, WhyArgs};
 use clap::Parser;
 use exit::ExitStatus;
 use output::Output;
@@ -27,6 +27,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Err(error) => return output::usage(&error),
     };
     let mut output = Output::new(cli.no_color);
+    if cli.verb.is_some() && cli.why != WhyArgs::default() {
+        output.say(
+            "the verb comes first, its flags and addresses behind it; for instance: inuse why 8080 --json",
+        );
+        return output.finish(ExitStatus::WrongWords);
+    }
     let done = match (&cli.generate, &cli.verb) {
         (Some(artifact), _) => generate::run(*artifact, &mut output),
         (None, None) => commands::why::run(&cli.why, &mut output),

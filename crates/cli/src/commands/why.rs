@@ -21,6 +21,7 @@ use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The most bytes of an error message that are read from standard input.
 const MAX_MESSAGE: u64 = 1 << 20;
@@ -32,6 +33,8 @@ pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
         Ok(mut answers) => {
             if args.redact {
                 answers.iter_mut().for_each(redact);
+            } else {
+                answers.iter_mut().for_each(name_our_path);
             }
             if let Some(path) = &args.save {
                 if let Err(error) = file::save(path, &saved(&answers)) {
@@ -49,6 +52,25 @@ pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
             }
             let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
             counted.max().unwrap_or(ExitStatus::WrongWords)
+        }
+    }
+}
+
+/// Where sudo looks for programs unless sudoers(5) says otherwise (`secure_path`).
+const SECURE_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Makes `sudo inuse …` a command that works: sudo does not look into the caller's own PATH.
+fn name_our_path(answer: &mut Answer) {
+    let Ok(path) = std::env::current_exe() else { return };
+    if path.parent().is_some_and(|folder| SECURE_PATH.iter().any(|secure| folder == Path::new(secure))) {
+        return;
+    }
+    for command in answer.diagnosis.cures.iter_mut().flat_map(|cure| &mut cure.commands) {
+        if let [sudo, inuse, ..] = command.0.as_mut_slice()
+            && (sudo.as_slice(), inuse.as_slice()) == (b"sudo", b"inuse")
+        {
+            *inuse = path.as_os_str().as_bytes().to_vec();
         }
     }
 }

@@ -245,15 +245,19 @@ fn option_lines(answer: &Answer, look: &Look) -> String {
         Some(socket) => format!("the {} of {}", socket.state.name(), socket.address),
         None => "a socket".into(),
     };
+    // Where no option changes anything, one reason is enough.
+    let (_, plain) = rows[0];
+    let idle = rows.iter().all(|(_, verdict)| verdict.outcome == plain.outcome);
+    if idle && plain.by().is_empty() {
+        rows = vec![("none of them", plain)];
+    }
     let mut out = String::new();
     for (label, verdict) in rows {
         let style = colour(verdict);
         let _ = writeln!(out, "  {label:<12}  {style}{}{style:#}", wording::verdict(verdict));
-        if let Some(reason) = wording::reason(verdict, name) {
-            out.push_str(&wrapped(&reason, "                ", look.width));
-        }
-        if let Some(note) = verdict.version_note {
-            out.push_str(&wrapped(note, "                ", look.width));
+        let reason = wording::reason(verdict, name);
+        for text in reason.iter().map(String::as_str).chain(verdict.version_note) {
+            out.push_str(&wrapped(text, "                ", look.width));
         }
     }
     out

@@ -115,9 +115,9 @@ fn time_wait_with_the_option() {
            Node
              // net and http set SO_REUSEADDR by themselves; for a datagram socket:
              dgram.createSocket({ type: 'udp4', reuseAddr: true })
-      2. Or wait: the kernel lets go by itself in 44 s, at most 2 s later.
+      2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
-      3. Or have the kernel drop what is left; no process is touched.
+      3. Have the kernel drop what is left; no process is touched.
            sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
     "#);
@@ -148,9 +148,9 @@ fn time_wait_without_the_option() {
                     SO_REUSEPORT counts only if the old socket has it too; this one was made without it.
 
     What to do
-      1. Or wait: the kernel lets go by itself in 44 s, at most 2 s later.
+      1. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
-      2. Or have the kernel drop what is left; no process is touched.
+      2. Have the kernel drop what is left; no process is touched.
            sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
 
@@ -196,9 +196,9 @@ fn time_wait_unseen() {
            Node
              // net and http set SO_REUSEADDR by themselves; for a datagram socket:
              dgram.createSocket({ type: 'udp4', reuseAddr: true })
-      2. Or wait: the kernel lets go by itself in 44 s, at most 2 s later.
+      2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
-      3. Or have the kernel drop what is left; no process is touched.
+      3. Have the kernel drop what is left; no process is touched.
            sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
 
@@ -321,7 +321,7 @@ fn in_a_container() {
       1. Stop the podman container that it runs in.
            sudo podman stop a1b2c3d4e5f6
          Could hurt: whoever needs that container. Needs: root.
-      2. Or ask nginx (pid 901) to end; its manager may start it again.
+      2. Ask nginx (pid 901) to end; its manager may start it again.
            kill -TERM 901
          Could hurt: whoever needs nginx (pid 901).
 
@@ -396,9 +396,9 @@ fn fin_wait_2() {
       1. Have curl (pid 5001) close its end of the connection; ending it does that.
            kill -TERM 5001
          Could hurt: whoever needs curl (pid 5001).
-      2. Or wait: the kernel lets go by itself in 51 s, at most 2 s later.
+      2. Wait: the kernel lets go by itself in 51 s, at most 2 s later.
            sleep 54
-      3. Or have the kernel drop what is left; no process is touched.
+      3. Have the kernel drop what is left; no process is touched.
            sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Could hurt: the peer: its connection ends with a reset. Needs: root (CAP_NET_ADMIN).
 
@@ -442,9 +442,9 @@ fn ephemeral_collision() {
          is there has to end first.
            sudo sysctl -w net.ipv4.ip_local_reserved_ports=50051
          Needs: root.
-      2. Or start the server on a port outside the ephemeral range.
+      2. Start the server on a port outside the ephemeral range.
            inuse next tcp/0.0.0.0:50051
-      3. Or have the kernel drop that one connection; its process lives on.
+      3. Have the kernel drop that one connection; its process lives on.
            sudo ss -K -t src 192.0.2.7:50051 dst 198.51.100.9:443
          Could hurt: that connection, on both ends. Needs: root (CAP_NET_ADMIN).
 
@@ -501,13 +501,7 @@ fn privileged() {
       tcp/0.0.0.0:80  refused: EACCES from bind()  cause: privileged
 
     Would an option on your socket help?
-      no option     refused: EACCES from bind()
-                    A port below ip_unprivileged_port_start needs CAP_NET_BIND_SERVICE in the user
-                    namespace that owns the network namespace.
-      SO_REUSEADDR  refused: EACCES from bind()
-                    A port below ip_unprivileged_port_start needs CAP_NET_BIND_SERVICE in the user
-                    namespace that owns the network namespace.
-      SO_REUSEPORT  refused: EACCES from bind()
+      none of them  refused: EACCES from bind()
                     A port below ip_unprivileged_port_start needs CAP_NET_BIND_SERVICE in the user
                     namespace that owns the network namespace.
 
@@ -516,11 +510,11 @@ fn privileged() {
          the right for every script).
            sudo setcap cap_net_bind_service=+ep PROGRAM
          Needs: root.
-      2. Or open the ports from 80 on to everybody in this network namespace.
+      2. Open the ports from 80 on to everybody in this network namespace.
            sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80
          Needs: root.
-      3. Or listen on a port that needs no right, behind a proxy, or let the service manager hand over
-         the socket.
+      3. Listen on a port that needs no right, behind a proxy, or let the service manager hand over the
+         socket.
     "#);
 }
 

@@ -2,11 +2,9 @@
 
 use crate::json::fits;
 use crate::run::{Ran, command, inuse, inuse_reading};
-use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::process::Stdio;
 
 /// A port that nobody had a moment ago.
 pub(crate) fn free_port() -> u16 {
@@ -77,12 +75,10 @@ fn a_broken_pipe_is_a_success() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     for flag in ["--json", "--verbose"] {
-        let mut child =
-            command(&["why", flag, &address]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let mut stderr = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{flag}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = command(&["why", flag, &address]).stdout(writer).output().unwrap();
+        assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]), "{flag}");
     }
 }
 

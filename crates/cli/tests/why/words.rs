@@ -42,6 +42,10 @@ fn wrong_words_are_one_line_and_exit_code_2() {
         &["\u{1b}[2J\n"],
         "'\\u{1b}[2J': this character cannot stand in a host name; write a port (8080), HOST:PORT, [IPV6]:PORT, udp/PORT or unix:PATH",
     );
+    let order =
+        "the verb comes first, its flags and addresses behind it; for instance: inuse why 8080 --json";
+    refuse(&["--json", "why", "80"], order);
+    refuse(&["--reuseaddr", "explain", "98"], order);
     refuse(&["80", "--colour"], &format!("unexpected argument '--colour' found; {help}"));
     refuse(
         &["80", "--as-uid"],

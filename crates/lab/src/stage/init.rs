@@ -18,7 +18,6 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,8 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_secs(5);
 /// The longest that a program run on the stage may take.
 const PROGRAM: Duration = Duration::from_secs(60);
+/// The directory of unix sockets, a file system of the stage's own.
+const RUN: &str = "/run/";
 /// The most actors.
 const MOST_ACTORS: usize = 64;
 
@@ -158,27 +159,31 @@ fn play(actors: &mut Vec<Actor>, step: &Step<'_>) -> Done {
         Step::Does(who, act) | Step::Fails(who, act, _) => direct(actors, who, act, deadline)?,
         Step::Signal(who, signal) => send_signal(find(actors, who)?, *signal, deadline)?,
         Step::Sysctl(key, value) => {
-            if key.split('/').any(|part| part == "..") {
-                return Err(other("a sysctl is a path under /proc/sys"));
-            }
-            std::fs::write(Path::new("/proc/sys").join(key), value)?;
+            std::fs::write(own("/proc/sys/net/", &format!("/proc/sys/{key}"))?, value)?;
         }
         Step::Interface(name, device) => network::add_interface(name, *device)?,
         Step::Address(name, ip) => network::add_address(name, *ip)?,
-        Step::Create(path, Thing::File) => drop(std::fs::File::create_new(path)?),
-        Step::Create(path, Thing::Directory) => std::fs::create_dir(path)?,
+        Step::Create(path, Thing::File) => drop(std::fs::File::create_new(own(RUN, path)?)?),
+        Step::Create(path, Thing::Directory) => std::fs::create_dir(own(RUN, path)?)?,
         Step::Create(path, Thing::Fifo) => rustix::fs::mknodat(
             rustix::fs::CWD,
-            *path,
+            own(RUN, path)?,
             rustix::fs::FileType::Fifo,
             Mode::from_raw_mode(0o666),
             0,
         )?,
-        Step::Create(path, Thing::DanglingLink) => std::os::unix::fs::symlink("/nowhere", path)?,
-        Step::Remove(path) => std::fs::remove_file(path)?,
+        Step::Create(path, Thing::DanglingLink) => std::os::unix::fs::symlink("/nowhere", own(RUN, path)?)?,
+        Step::Remove(path) => std::fs::remove_file(own(RUN, path)?)?,
         Step::Await(sight) => await_row(sight, deadline)?,
     }
     Ok(Vec::new())
+}
+
+/// A path, if it is in a directory that belongs to the stage: pid 1 may be root of the whole machine, whose
+/// files and other settings are none of a scene's business.
+fn own<'a>(directory: &str, path: &'a str) -> Result<&'a str, Trouble> {
+    let inside = path.strip_prefix(directory).is_some_and(|rest| rest.split('/').all(|part| part != ".."));
+    if inside { Ok(path) } else { Err(other(format!("only what is in {directory} belongs to the stage"))) }
 }
 
 fn find<'a>(actors: &'a [Actor], name: &str) -> Result<&'a Actor, Trouble> {

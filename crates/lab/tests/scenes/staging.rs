@@ -80,7 +80,10 @@ pub(crate) fn failing_steps(mut stage: Stage) -> Result<(), Failed> {
         Ok(()) => panic!("{step} succeeded"),
     };
     check(Step::Does("nobody", Act::Exit), "no actor is called nobody");
-    check(Step::Sysctl("../../etc/passwd", "x"), "a path under /proc/sys");
+    check(Step::Sysctl("net/../kernel/hostname", "x"), "only what is in /proc/sys/net/ belongs to the stage");
+    check(Step::Sysctl("kernel/hostname", "x"), "only what is in /proc/sys/net/ belongs to the stage");
+    check(Step::Remove("/run/../no/such/file"), "only what is in /run/ belongs to the stage");
+    check(Step::Create("/no/such/file", scene::Thing::File), "only what is in /run/ belongs to the stage");
     check(Step::Sysctl("net/ipv4/no_such_thing", "1"), "No such file");
     stage.step(&Step::Actor("a", 0))?;
     stage.step(&Step::Does("a", Act::Socket("s", Kind::Tcp4)))?;

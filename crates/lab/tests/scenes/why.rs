@@ -4,7 +4,7 @@ use inuse_bind::{Asker, Report, WhyOptions};
 use inuse_kernel::netns::NetnsName;
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
-use inuse_rules::scene::{self, Act, Answer, AskedBy, Scene, Step};
+use inuse_rules::scene::{self, Act, Answer, AskedBy, Expect, Scene, Step};
 use inuse_rules::{Cause, Errno, Fact, Outcome, Ownership, Snapshot, Verdict};
 use std::process::Command;
 
@@ -72,11 +72,8 @@ fn judge_answer(scene: &Scene, said: &str, open: bool, undecided: Option<Cause>)
     for also in scene.also {
         check("also", &|list| list.split(' ').any(|code| code == also.code()), also.code());
     }
-    for (what, expect) in [
-        ("plain", scene.expect.plain),
-        ("reuseaddr", scene.expect.reuseaddr),
-        ("reuseport", scene.expect.reuseport),
-    ] {
+    let Expect { plain, reuseaddr, reuseport } = super::kernel::expected(scene);
+    for (what, expect) in [("plain", plain), ("reuseaddr", reuseaddr), ("reuseport", reuseport)] {
         let expect = answer(expect);
         let fits = |verdict: &str| match verdict.strip_prefix("not shown: ") {
             Some(possible) => open && possible.split(", ").any(|answer| answer == expect),

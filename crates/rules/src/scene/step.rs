@@ -20,15 +20,15 @@ pub enum Step<'a> {
     Fails(&'a str, Act<'a>, Errno),
     /// That actor gets a signal.
     Signal(&'a str, Signal),
-    /// A kernel setting of the stage's network namespace, by its path under /proc/sys.
+    /// A kernel setting of the stage's network namespace, by its path under /proc/sys (`net/…`).
     Sysctl(&'a str, &'a str),
     /// A network interface appears, and is brought up.
     Interface(&'a str, Device),
     /// An address is added to an interface, with the whole address as its prefix.
     Address(&'a str, IpAddr),
-    /// Something that is no socket appears at a path.
+    /// Something that is no socket appears at a path in /run, which is the stage's own.
     Create(&'a str, Thing),
-    /// A file, whatever it is, disappears from its path.
+    /// A file, whatever it is, disappears from its path in /run.
     Remove(&'a str),
     /// The stage holds its breath until the kernel shows a row.
     Await(Sight),

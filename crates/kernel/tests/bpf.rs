@@ -85,7 +85,7 @@ fn play(role: &str) -> ExitCode {
     match (role, TESTS.iter().find(|(name, _)| *name == role)) {
         (_, Some((_, test))) => test(),
         ("nobody", _) => denied("CAP_BPF and CAP_PERFMON"),
-        ("confined", _) => denied("CAP_BPF and CAP_PERFMON outside of every user namespace"),
+        ("confined", _) => denied("CAP_BPF and CAP_PERFMON in the initial user namespace"),
         ("hold", _) => {
             Server { reuseaddr: true, ..Server::at("127.0.0.1:8080") }.leave_time_wait();
             println!("ready");

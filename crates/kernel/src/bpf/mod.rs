@@ -89,14 +89,25 @@ fn layout() -> Result<&'static Layout, Error> {
         errno => Error::new("read", TYPES, errno),
     };
     let bytes = Types::read().map_err(failed)?;
-    let malformed = |what| Error::Malformed { object: TYPES.into(), what };
-    let mut btf = btf::Btf::new(bytes.bytes()).map_err(malformed)?;
-    let layout = Layout::find(&mut btf).map_err(|missing| Error::Unsupported {
-        act: "find",
-        object: format!("{missing} in {TYPES}"),
-        errno: Errno::NOENT,
-    })?;
+    let layout = layout_in(bytes.bytes())?;
     Ok(LAYOUT.get_or_init(|| layout))
+}
+
+fn layout_in(types: &[u8]) -> Result<Layout, Error> {
+    let mut btf = btf::Btf::new(types).map_err(|what| Error::Malformed { object: TYPES.into(), what })?;
+    Layout::find(&mut btf).map_err(|missing| {
+        let object = format!("{missing} in {TYPES}");
+        Error::Unsupported { act: "find", object, errno: Errno::NOENT }
+    })
+}
+
+/// Whether the program can be made for a kernel that describes itself so; the bytes are those of its
+/// /sys/kernel/btf/vmlinux.
+///
+/// # Errors
+/// As [`tcp_options`], where the bytes are no BTF or lack something that the program needs.
+pub fn fits(types: &[u8]) -> Result<(), Error> {
+    layout_in(types).map(drop)
 }
 
 /// The kernel's BTF.
@@ -136,9 +147,9 @@ fn load(instructions: &[[u8; 8]], attach: u32) -> Result<OwnedFd, Error> {
     let license = c"Dual MIT/GPL";
     match sys::load(instructions, attach, license, None) {
         Ok(program) => Ok(program),
-        Err(Errno::PERM) => Err(denied(
-            "CAP_BPF and CAP_PERFMON outside of every user namespace, and bpf(2) allowed by every filter",
-        )),
+        Err(Errno::PERM) => {
+            Err(denied("CAP_BPF and CAP_PERFMON in the initial user namespace, and no filter against bpf(2)"))
+        }
         Err(errno @ (Errno::NOSYS | Errno::OPNOTSUPP)) => {
             Err(Error::Unsupported { act: "load", object: OBJECT.into(), errno })
         }

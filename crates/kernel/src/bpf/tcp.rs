@@ -47,11 +47,13 @@ pub(super) struct Layout {
     socket: Fetch,
     /// In `struct bpf_iter_meta`: where the program's output goes.
     output: Fetch,
-    /// In `struct sock_common`.
+    /// In `struct sock_common`: the local port, and all that goes into the record.
     port: Fetch,
-    /// What to load from there, and where to put it in the record, in how many bytes.
-    moves: Vec<(Fetch, i16, Width)>,
+    moves: Vec<Move>,
 }
+
+/// What to load from a socket, and where to put it on the stack, in what width.
+type Move = (Fetch, i16, Width);
 
 impl Layout {
     /// Finds it; where it is not there, says what is missing.
@@ -63,39 +65,25 @@ impl Layout {
             (Kind::Struct, "sock_common"),
         ]);
         let iterator = "an iterator over tcp sockets";
-        let (attach, context) = (attach.ok_or(iterator)?, context.ok_or(iterator)?);
-        let pointer = |member: Option<Member>| Fetch::of(member?.bit, 64);
-        let [in_meta, in_socket] = btf.members(context, ["meta", "sk_common"]).map(pointer);
+        let pointer = |member: Option<Member>| member.and_then(|m| Fetch::of(m.bit, 64)).ok_or(iterator);
+        let [in_meta, in_socket] = btf.members(context.ok_or(iterator)?, ["meta", "sk_common"]).map(pointer);
         let [output] = btf.members(meta.ok_or(iterator)?, ["seq"]).map(pointer);
-
-        let members = btf.members(common.ok_or("struct sock_common")?, FIELDS.map(|(name, ..)| name));
+        let common = common.ok_or("struct sock_common")?;
         let mut moves = Vec::with_capacity(FIELDS.len() + 6);
-        let mut port = None;
-        for ((name, at, bytes), member) in FIELDS.into_iter().zip(members) {
-            // A kernel without IPv6 does not have its addresses.
-            let Some(member) = member else {
-                if bytes == 16 { continue } else { return Err("a member of struct sock_common") }
-            };
-            let part = bytes.min(if bytes == 16 { 4 } else { 8 });
-            let bits = if bytes == 16 { 32 } else { member.bits };
-            let width = Width::of(part).filter(|_| bits as usize <= part * 8);
-            for (nth, at) in (at..at + bytes).step_by(part).enumerate() {
-                let fetch = Fetch::of(member.bit + 32 * nth as u32, bits);
-                let slot = i16::try_from(at).ok().map(|at| at - RECORD as i16);
-                let (Some(fetch), Some(slot), Some(width)) = (fetch, slot, width) else {
-                    return Err("a member of struct sock_common of the expected size");
-                };
-                moves.push((fetch, slot, width));
-                if name == "skc_num" {
-                    port = Some(fetch);
-                }
+        for ((name, at, bytes), member) in FIELDS.into_iter().zip(btf.members(common, FIELDS.map(|f| f.0))) {
+            match member {
+                Some(member) => moves.extend(moved(member, at, bytes).ok_or(name)?),
+                // A kernel without IPv6.
+                None if bytes == 16 => {}
+                None => return Err(name),
             }
         }
+        let [port] = btf.members(common, ["skc_num"]).map(|m| m.and_then(|m| Fetch::of(m.bit, m.bits)));
         Ok(Layout {
-            attach,
-            meta: in_meta.ok_or(iterator)?,
-            socket: in_socket.ok_or(iterator)?,
-            output: output.ok_or(iterator)?,
+            attach: attach.ok_or(iterator)?,
+            meta: in_meta?,
+            socket: in_socket?,
+            output: output?,
             port: port.ok_or("skc_num")?,
             moves,
         })
@@ -126,6 +114,21 @@ impl Layout {
         program.call(SEQ_WRITE);
         program.finish()
     }
+}
+
+/// How to move a member into its place in the record: an IPv6 address in four words, anything else at
+/// once. `None` where it is larger than its place.
+fn moved(member: Member, at: usize, bytes: usize) -> Option<Vec<Move>> {
+    let words = if bytes == 16 { 4 } else { 1 };
+    let (bits, bytes) = (member.bits / words, bytes / words as usize);
+    let width = Width::of(bytes).filter(|_| bits as usize <= bytes * 8)?;
+    (0..words)
+        .map(|word| {
+            let fetch = Fetch::of(member.bit.checked_add(word * bits)?, bits)?;
+            let slot = i16::try_from(at + word as usize * bytes).ok()? - RECORD as i16;
+            Some((fetch, slot, width))
+        })
+        .collect()
 }
 
 /// What the kernel keeps of a tcp socket, or of what is left of one.

@@ -32,7 +32,9 @@ fn buckets(new: &Newcomer, old: &Old, quirks: Quirks) -> bool {
     match v4_part(old.ip) {
         // 0.0.0.0 and ::ffff:0.0.0.0 take every IPv4 address, and no IPv6 one.
         Some(v4) if v4.is_unspecified() => {
-            new.v4.is_some() && !(mapped && quirks.mapped_misses_v4_any && old.ip.is_ipv4())
+            let missed =
+                if old.ip.is_ipv4() { quirks.mapped_misses_v4_any } else { quirks.mapped_misses_mapped_any };
+            new.v4.is_some() && !(mapped && missed)
         }
         Some(v4) => new.v4 == Some(v4),
         None if old.ip.is_unspecified() => true,

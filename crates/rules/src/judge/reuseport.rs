@@ -28,11 +28,18 @@ pub(super) fn may_be_remembered<'a>(
     new.reuseport
         && on_the_port.any(|witness| {
             witness.options.reuseport != Some(false)
-                && (witness.mini || witness.uid.is_none_or(|uid| uid == new.uid))
-                && binders(witness)
-                    .iter()
-                    .any(|binder| covers(binder, new) && in_the_way.iter().all(|c| beside(binder, c, quirks)))
+                && may_be_of(witness, new.uid, quirks)
+                && binders(witness).iter().any(|binder| {
+                    (quirks.remembers_any_address || covers(binder, new))
+                        && in_the_way.iter().all(|c| beside(binder, c, quirks))
+                })
         })
+}
+
+/// Whether whoever bound for the witness may be that user.
+fn may_be_of(witness: &Socket, uid: u32, quirks: Quirks) -> bool {
+    let hidden = quirks.orphans_are_root && witness.inode == 0 && witness.uid == Some(0);
+    witness.mini || hidden || witness.uid.is_none_or(|seen| seen == uid)
 }
 
 /// The sockets that a visible one proves to have bound this port: itself, or for a connection and what

@@ -11,10 +11,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 pub(super) fn judge(snapshot: &Snapshot, attempt: &Attempt, kind: UnixKind, name: &UnixName) -> Verdict {
-    // Since 6.12 the option is for IP sockets only; 6.8 and before took it and did nothing with it.
-    let option_refused = snapshot.kernel.as_ref().is_none_or(|k| (k.major, k.minor) >= (6, 12));
-    if attempt.reuseport && option_refused {
-        return refused(Errno::EOPNOTSUPP, Call::Setsockopt, Rule::UnixOption, vec![]);
+    if attempt.reuseport {
+        let mut verdict = refused(Errno::EOPNOTSUPP, Call::Setsockopt, Rule::UnixOption, vec![]);
+        if snapshot.kernel.as_ref().is_some_and(|k| (k.major, k.minor) < (6, 13)) {
+            verdict.version_note = Some(
+                "Before Linux 6.13 a unix socket first took SO_REUSEPORT and did nothing with it; updates of older versions refuse it too, and this verdict assumes such an update.",
+            );
+        }
+        return verdict;
     }
     match name {
         UnixName::Path(_) => path(snapshot),

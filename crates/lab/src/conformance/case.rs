@@ -276,10 +276,17 @@ impl Case {
     /// TCP: the port's bucket remembers a socket with SO_REUSEPORT of the attempt's user that is gone, has
     /// the option no more, or whose connection another user accepted. UDP: the place in the chain of a
     /// socket that got SO_REUSEPORT after its bind(), or was connected and is no more.
-    pub fn has_hidden_history(&self) -> bool {
+    ///
+    /// With `remembers_reuseaddr` (before Linux 6.8) TCP also remembers that everybody came with
+    /// SO_REUSEADDR, whoever has switched it off since.
+    pub fn has_hidden_history(&self, remembers_reuseaddr: bool) -> bool {
         match self.transport {
             Transport::Tcp => {
-                self.attempt.reuseport && self.olds.iter().any(|old| old.hidden_reuseport(self.attempt.uid))
+                let reuseport = |old: &Old| self.attempt.reuseport && old.hidden_reuseport(self.attempt.uid);
+                let reuseaddr = |old: &Old| {
+                    remembers_reuseaddr && self.attempt.reuseaddr && old.later == Later::Reuseaddr(false)
+                };
+                self.olds.iter().any(|old| reuseport(old) || reuseaddr(old))
             }
             Transport::Udp => self.olds.iter().any(|old| {
                 (old.make.spot.v6() && old.later == Later::Reuseport(true))

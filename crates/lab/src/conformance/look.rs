@@ -69,6 +69,11 @@ impl Kernel {
         self.0.as_ref().map_or("unknown", |kernel| &kernel.release)
     }
 
+    /// Whether the bind bucket remembers SO_REUSEADDR (`tb->fastreuse`, dead since Linux 6.8).
+    pub fn remembers_reuseaddr(&self) -> bool {
+        self.0.as_ref().is_some_and(|kernel| (kernel.major, kernel.minor) < (6, 8))
+    }
+
     /// An empty snapshot of this kernel.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot { kernel: self.0.clone(), ..Snapshot::default() };

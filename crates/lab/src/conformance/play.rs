@@ -29,6 +29,8 @@ pub struct Played {
     pub answer: Answer,
     /// What the model said.
     pub verdict: Verdict,
+    /// Whether something decides of which no dump shows a trace.
+    pub hidden_history: bool,
 }
 
 impl Played {
@@ -83,7 +85,10 @@ impl Player {
             };
         }
         situation.ready();
-        let rows = self.looker.rows(&InetQuery::port(case.transport, port))?;
+        let mut rows = self.looker.rows(&InetQuery::port(case.transport, port))?;
+        if case.transport == Transport::Tcp {
+            rows.extend(situation.left_out(&rows));
+        }
         let answer = situation.attempt(case.transport, &case.attempt);
         situation.learn();
         let facts = std::mem::take(&mut situation.facts);
@@ -96,7 +101,8 @@ impl Player {
             snapshot.locality.insert((local.ip(), device), locality(&case.attempt));
         }
         let verdict = judge(&snapshot, &attempt);
-        Ok(Played { snapshot, attempt, answer, verdict })
+        let hidden_history = case.has_hidden_history(self.kernel.remembers_reuseaddr());
+        Ok(Played { snapshot, attempt, answer, verdict, hidden_history })
     }
 
     /// The ground of the moment.

@@ -78,7 +78,10 @@ fn one(player: &mut Player, random: &mut Random, tally: &mut Tally) -> io::Resul
     let connects = random.percent(40);
 
     let query = InetQuery { transport, ports: Ports::Local(low, high), states: States::ALL };
-    let rows = Looker::new()?.rows(&query)?;
+    let mut rows = Looker::new()?.rows(&query)?;
+    for situation in situations.iter().filter(|_| transport == Transport::Tcp) {
+        rows.extend(situation.left_out(&rows));
+    }
     let (answer, source) = player.ground().with_range(low, high, || {
         if connects { connect(player, transport, &make) } else { (bind(transport, &make), None) }
     })?;

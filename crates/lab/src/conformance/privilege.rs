@@ -155,7 +155,10 @@ fn ask(
     }
     situation.learn();
     let facts = std::mem::take(&mut situation.facts);
-    let rows = looker.rows(&InetQuery::port(transport, local.port()))?;
+    let mut rows = looker.rows(&InetQuery::port(transport, local.port()))?;
+    if transport == Transport::Tcp {
+        rows.extend(situation.left_out(&rows));
+    }
     let answer = as_user(attempt.uid, || real(attempt))?;
     drop(situation);
     let rows = completed(rows, &facts)?;

@@ -185,7 +185,7 @@ fn sampled(player: &mut Player, family: Family, count: u64, seed: u64) -> io::Re
         for socket in &played.snapshot.sockets {
             *tally.states.entry((socket.state, socket.mini)).or_default() += 1;
         }
-        match check(&case, &played, seed, index) {
+        match check(&played, seed, index) {
             Checked::Agrees => tally.agreed += 1,
             Checked::Unknown(reason) => *tally.unknown.entry(reason).or_default() += 1,
             Checked::Unseen => tally.unseen += 1,
@@ -208,14 +208,14 @@ enum Checked {
     Wrong(Wrong),
 }
 
-fn check(case: &Case, played: &Played, seed: u64, index: u64) -> Checked {
+fn check(played: &Played, seed: u64, index: u64) -> Checked {
     let wrong = |what: String| {
         let says = format!("the kernel says {}; {what}", played.answer);
         Checked::Wrong(Wrong { says, line: played.line() })
     };
     let comparison = played.comparison();
     match comparison {
-        Comparison::Differs(_) if case.has_hidden_history() => Checked::Unseen,
+        Comparison::Differs(_) if played.hidden_history => Checked::Unseen,
         Comparison::Differs(what) => wrong(what),
         Comparison::Agrees | Comparison::Unknown(_) => {
             let mut random = Random::new(!seed, index);
@@ -231,7 +231,7 @@ fn check(case: &Case, played: &Played, seed: u64, index: u64) -> Checked {
 fn smallest(player: &mut Player, case: &Case, wrong: Wrong, seed: u64, index: u64) -> Found {
     let mut last = wrong;
     let small = shrink(case, |smaller| {
-        let checked = player.play(smaller).map(|played| check(smaller, &played, seed, index));
+        let checked = player.play(smaller).map(|played| check(&played, seed, index));
         match checked {
             Ok(Checked::Wrong(wrong)) => {
                 last = wrong;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use inuse_rules::{Call, Transport};
+use inuse_rules::{Address, Call, Socket, State, Transport};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::Uid;
@@ -20,6 +20,9 @@ use rustix::thread::set_thread_res_uid;
 use super::case::{Device, LINK4, LINK6, Make, Spot};
 use super::ground::{Ground, LINK_NAME};
 use crate::sys::{fsuid::with_fsuid, sockopt as raw};
+
+/// Linux 5.0; libc has no name for it.
+const SO_BINDTOIFINDEX: i32 = 62;
 
 /// What no dump shows of a socket, as read from the socket itself while it could be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +176,30 @@ impl<'g> Situation<'g> {
         for socket in &self.listeners {
             self.facts.extend(read_facts(socket, true));
         }
+    }
+}
+
+impl Situation<'_> {
+    /// Bound TCP sockets that the dump left out: before Linux 6.8 it knows none that does not listen.
+    pub fn left_out(&self, rows: &[Socket]) -> Vec<Socket> {
+        // One that did not bind gives its port up when its connection ends.
+        let bound = self.live.iter().filter(|(_, explicit)| *explicit);
+        let missing = bound.filter_map(|(socket, _)| {
+            let cookie = sockopt::socket_cookie(socket).ok()?;
+            let local = SocketAddr::try_from(rustix::net::getsockname(socket).ok()?).ok()?;
+            if local.port() != self.port || rows.iter().any(|row| row.cookie == cookie) {
+                return None;
+            }
+            let device = raw::get_int(socket, libc::SOL_SOCKET, SO_BINDTOIFINDEX).ok()?;
+            let device = u32::try_from(device).ok()?;
+            let mut row =
+                Socket::new(Address::Inet { transport: Transport::Tcp, local, device }, State::Bound);
+            row.cookie = cookie;
+            // The owner of a socket's inode is the uid that the kernel counts.
+            row.uid = Some(rustix::fs::fstat(socket).ok()?.st_uid);
+            Some(row)
+        });
+        missing.collect()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! # Safety
 //!
-//! setsockopt(2) reads exactly the bytes of the slice that is passed, for the length that is passed.
+//! setsockopt(2) reads exactly the bytes of the slice that is passed, for the length that is passed;
+//! getsockopt(2) writes no more than the length that is passed.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -11,6 +12,16 @@ use std::os::fd::{AsFd, AsRawFd as _};
 /// Sets an option that is an `int`.
 pub(crate) fn set_int(fd: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     set_bytes(fd, level, name, &value.to_ne_bytes())
+}
+
+/// Reads an option that is an `int`.
+pub(crate) fn get_int(fd: impl AsFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: i32 = 0;
+    let mut length = size_of::<i32>() as libc::socklen_t;
+    let into = (&raw mut value).cast();
+    // SAFETY: the kernel writes at most `length` bytes to `value`, which is that long, and both live.
+    let done = unsafe { libc::getsockopt(fd.as_fd().as_raw_fd(), level, name, into, &raw mut length) };
+    if done == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `SO_BINDTODEVICE`.

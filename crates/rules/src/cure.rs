@@ -2,6 +2,7 @@
 //!
 //! Cures are hints. Nothing here runs anything.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -138,8 +139,9 @@ impl fmt::Display for Command {
     }
 }
 
-/// A word quoted for a shell: bare when every byte is harmless, else in `'…'`, and in `$'…'` (bash,
-/// zsh, ksh, and POSIX since 2024) when it holds bytes that no terminal should see.
+/// A word quoted for any POSIX shell: bare when every byte is harmless, else in `'…'`, and as what
+/// printf(1) writes when it holds bytes that no terminal should see. Not in `$'…'`, which `sh` does not
+/// know on many machines.
 pub fn quote(word: &[u8]) -> String {
     let bare = |b: &u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(b);
     if !word.is_empty() && word.iter().all(bare) {
@@ -147,30 +149,31 @@ pub fn quote(word: &[u8]) -> String {
     }
     let text = core::str::from_utf8(word);
     let plain = text.is_ok_and(|t| !t.chars().any(crate::address::deceives));
+    if plain { format!("'{}'", text.unwrap_or_default().replace('\'', "'\\''")) } else { printed(word) }
+}
+
+/// A word as what printf(1) writes. A command substitution loses the line feeds at its end; those follow
+/// as they are.
+fn printed(word: &[u8]) -> String {
+    let body = word.len() - word.iter().rev().take_while(|&&b| b == b'\n').count();
+    let (body, line_feeds) = word.split_at(body);
     let mut out = String::new();
-    if plain {
-        out.push('\'');
-        for c in text.unwrap_or_default().chars() {
-            if c == '\'' {
-                out.push_str("'\\''");
-            } else {
-                out.push(c);
-            }
-        }
-    } else {
-        out.push_str("$'");
-        for &b in word {
-            match b {
-                b'\\' => out.push_str("\\\\"),
-                b'\'' => out.push_str("\\'"),
-                0x20..=0x7e => out.push(b as char),
-                _ => {
-                    let _ = fmt::Write::write_fmt(&mut out, format_args!("\\{b:03o}"));
-                }
-            }
+    for (at, &b) in body.iter().enumerate() {
+        match b {
+            b'%' => out.push_str("%%"),
+            b'\\' => out.push_str("\\\\"),
+            // At its start it would begin an option.
+            b'-' if at == 0 => out.push_str("\\055"),
+            b' '..=b'~' if b != b'\'' => out.push(b as char),
+            _ => out.push_str(&format!("\\{b:03o}")),
         }
     }
-    out.push('\'');
+    if !out.is_empty() {
+        out = format!("\"$(printf '{out}')\"");
+    }
+    if !line_feeds.is_empty() {
+        out.push_str(&format!("'{}'", "\n".repeat(line_feeds.len())));
+    }
     out
 }
 
@@ -207,9 +210,11 @@ mod tests {
         check(b"two words", "'two words'");
         check(b"it's", "'it'\\''s'");
         check(b"$(reboot)", "'$(reboot)'");
-        check(b"a\x1b[2Jb'", "$'a\\033[2Jb\\''");
-        check(b"\xff", "$'\\377'");
-        check("\u{202e}x".as_bytes(), "$'\\342\\200\\256x'");
+        check(b"a\x1b[2Jb'", "\"$(printf 'a\\033[2Jb\\047')\"");
+        check(b"\xff", "\"$(printf '\\377')\"");
+        check(b"-%\\\xff", "\"$(printf '\\055%%\\\\\\377')\"");
+        check("\u{202e}x".as_bytes(), "\"$(printf '\\342\\200\\256x')\"");
+        check(b"a\n", "\"$(printf 'a')\"'\n'");
         check(b"~root", "'~root'");
     }
 }

@@ -118,7 +118,7 @@ fn time_wait_with_the_option() {
       2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
       3. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
     "#);
 }
@@ -151,7 +151,7 @@ fn time_wait_without_the_option() {
       1. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
       2. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
 
     Good to know
@@ -199,7 +199,7 @@ fn time_wait_unseen() {
       2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
            sleep 46
       3. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
 
     What could not be seen
@@ -393,13 +393,11 @@ fn fin_wait_2() {
                     SO_REUSEPORT counts only if the old socket has it too; this one was made without it.
 
     What to do
-      1. Have curl (pid 5001) close its end of the connection; ending it does that.
-           kill -TERM 5001
-         Could hurt: whoever needs curl (pid 5001).
-      2. Wait: the kernel lets go by itself in 51 s, at most 2 s later.
+      1. Wait: the kernel lets go by itself in 51 s, at most 2 s later (a minute more if the other end
+         closes meanwhile).
            sleep 54
-      3. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+      2. Have the kernel drop what is left; no process is touched.
+           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Could hurt: the peer: its connection ends with a reset. Needs: root (CAP_NET_ADMIN).
 
     Good to know
@@ -445,7 +443,7 @@ fn ephemeral_collision() {
       2. Start the server on a port outside the ephemeral range.
            inuse next tcp/0.0.0.0:50051
       3. Have the kernel drop that one connection; its process lives on.
-           sudo ss -K -t src 192.0.2.7:50051 dst 198.51.100.9:443
+           sudo ss -K -a -t src 192.0.2.7:50051 dst 198.51.100.9:443
          Could hurt: that connection, on both ends. Needs: root (CAP_NET_ADMIN).
 
     Good to know

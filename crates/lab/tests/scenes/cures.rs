@@ -18,27 +18,15 @@ pub(crate) const NOT_AT_ONCE: &[(&str, &str, &str)] = &[
     ("established-leftover", "stop-process", "as above"),
     ("v6-blocks-v4", "stop-process", "as above"),
     ("self-connect", "stop-process", "a connection with itself ends in TIME_WAIT"),
-    ("fin-wait-2", "close-peer", "the client's FIN turns it into a TIME_WAIT"),
-    ("fin-wait-2-reuseaddr", "close-peer", "as above"),
     ("ephemeral-collision", "sysctl", "it is for the next time; the connection that is there goes on"),
     ("ephemeral-collision-v6", "sysctl", "as above"),
     ("ephemeral-collision-syn-sent", "sysctl", "as above"),
-    ("ephemeral-collision-bound", "sysctl", "as above"),
-    (
-        "ephemeral-collision-bound",
-        "destroy",
-        "the program bound the port itself and keeps it until it closes",
-    ),
     ("self-connect", "sysctl", "it is for the next time"),
     ("not-local-before-privileged", "sysctl", "the port is privileged too"),
     ("privileged-before-not-local", "sysctl", "the address is not there either"),
-    ("time-wait", "destroy", "ss leaves TIME_WAIT out unless `state time-wait` is asked for"),
-    ("time-wait-reuseaddr", "destroy", "as above"),
-    ("time-wait-reuseport", "destroy", "as above"),
-    ("v6-blocks-v4-time-wait", "destroy", "as above"),
-    ("not-local-needs-scope", "sysctl", "no setting makes up for a missing scope"),
     ("unix-live", "stop-process", "the server leaves its file behind"),
     ("unix-live-not-listening", "stop-process", "as above"),
+    ("unix-live-other-netns", "stop-process", "as above"),
 ];
 
 /// Each cure that is a command is carried out, on a stage of its own, and must help: the same bind then

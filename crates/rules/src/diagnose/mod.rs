@@ -10,6 +10,7 @@ mod summary;
 mod who;
 
 use crate::attempt::Attempt;
+use crate::cause::Cause;
 use crate::diagnosis::Diagnosis;
 use crate::judge::judge;
 use crate::snapshot::Snapshot;
@@ -57,9 +58,12 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The sockets on account of which the cause got its name.
+    /// The sockets on account of which the cause got its name: for a unix path that may be one of another
+    /// network namespace.
     fn blockers(&self) -> impl Iterator<Item = &'a Socket> + '_ {
-        self.naming.primary.iter().filter_map(|&index| self.snapshot.sockets.get(index))
+        let elsewhere = self.naming.cause == Cause::UnixLive && self.naming.primary.is_empty();
+        let elsewhere = self.snapshot.elsewhere.iter().filter(move |_| elsewhere).map(|other| &other.socket);
+        self.naming.primary.iter().filter_map(|&index| self.snapshot.sockets.get(index)).chain(elsewhere)
     }
 }
 

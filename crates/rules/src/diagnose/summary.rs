@@ -6,7 +6,7 @@ use crate::address::{Address, Transport};
 use crate::cause::Cause;
 use crate::owner::Ownership;
 use crate::snapshot::{Locality, PathFact};
-use crate::socket::{Socket, State};
+use crate::socket::{Socket, State, TimerKind};
 use crate::verdict::{Errno, Outcome, Rule};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -182,13 +182,22 @@ fn left(case: &Case) -> String {
     }
 }
 
+/// `TCP_TIMEWAIT_LEN`.
+const TIME_WAIT_MS: u32 = 60_000;
+
 /// The longest timer after which the sockets end by themselves; `None` unless each has one.
 pub(super) fn longest_timer<'a>(sockets: impl Iterator<Item = &'a Socket>) -> Option<u32> {
     let mut longest = None;
     for socket in sockets {
-        // A FIN_WAIT_2 orphan on the keepalive timer first waits that out.
         let timer = socket.timer.filter(|_| socket.ownerless())?;
-        longest = longest.max(Some(timer.left_ms));
+        let left = match (timer.kind, socket.state) {
+            (TimerKind::TimeWait, _) => timer.left_ms,
+            // With a tcp_fin_timeout of more than a minute, the last minute is on another timer.
+            (TimerKind::Keepalive, State::FinWait2) => timer.left_ms.saturating_add(TIME_WAIT_MS),
+            // A retransmission or a probe: the timer starts again.
+            _ => return None,
+        };
+        longest = longest.max(Some(left));
     }
     longest
 }

@@ -1,12 +1,13 @@
 //! Cures on the newcomer's side: another address, another option, another privilege, another path.
 
 use super::{Case, as_root, in_source, promise, root};
-use crate::address::{Address, UnixName};
+use crate::address::{Address, UnixName, v4_part};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
+use crate::judge::judge;
 use crate::snapshot::{FileKind, Locality, PathFact};
 use crate::socket::State;
-use crate::verdict::{Errno, Outcome};
+use crate::verdict::{Errno, Outcome, Rule};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -91,15 +92,35 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
         )];
     }
     let any = if local.is_ipv4() { "0.0.0.0" } else { "[::]" };
-    let sysctl = if local.is_ipv4() { "net.ipv4.ip_nonlocal_bind=1" } else { "net.ipv6.ip_nonlocal_bind=1" };
+    let rule = match &case.verdict.outcome {
+        Outcome::Refused(refusal) => Some(refusal.rule),
+        _ => None,
+    };
+    let elsewhere = cure(
+        Action::BindElsewhere,
+        match rule {
+            Some(Rule::NeedsScope) => {
+                format!(
+                    "Write the interface behind the address (the list shows which one has it): {}%eth0.",
+                    local.ip()
+                )
+            }
+            _ => format!(
+                "Bind an address that this machine has (the list shows them), or {any} for all of them."
+            ),
+        },
+        vec![Command::new(["ip", "-brief", "address"])],
+        None,
+        Promise::Perhaps,
+    );
+    if !matches!(rule, Some(Rule::NotLocal | Rule::Tentative)) {
+        return vec![elsewhere];
+    }
+    // An IPv4-mapped address obeys the setting of IPv4.
+    let family = if v4_part(local.ip()).is_some() { "ipv4" } else { "ipv6" };
+    let sysctl = &*format!("net.{family}.ip_nonlocal_bind=1");
     vec![
-        cure(
-            Action::BindElsewhere,
-            format!("Bind an address that this machine has (the list shows them), or {any} for all of them."),
-            vec![Command::new(["ip", "-brief", "address"])],
-            None,
-            Promise::Perhaps,
-        ),
+        elsewhere,
         cure(
             Action::Sysctl,
             "If the address comes later (a floating address), allow binds to addresses that are not there yet; the program can ask for the same with IP_FREEBIND.".into(),
@@ -108,6 +129,13 @@ pub(super) fn not_local(case: &Case) -> Vec<Cure> {
             promise(case.snapshot, &Attempt { freebind: true, ..case.attempt.clone() }),
         ),
     ]
+}
+
+/// Whether the port is privileged as well, which shows only once the address is there.
+pub(super) fn then_privileged(case: &Case) -> bool {
+    let there = Attempt { freebind: true, ..case.attempt.clone() };
+    let outcome = judge(case.snapshot, &there).outcome;
+    matches!(outcome, Outcome::Refused(refusal) if refusal.rule == Rule::PrivilegedPort)
 }
 
 /// No port left for port 0.
@@ -166,7 +194,7 @@ pub(super) fn specific(case: &Case) -> Cure {
 /// IPV6_V6ONLY on the side that speaks IPv6.
 pub(super) fn v6only(case: &Case) -> Option<Cure> {
     let (_, wanted, _) = case.attempt.address.inet()?;
-    Some(if wanted.is_ipv6() && crate::address::v4_part(wanted.ip()).is_none() {
+    Some(if wanted.is_ipv6() && v4_part(wanted.ip()).is_none() {
         in_source(
             "Set IPV6_V6ONLY before bind() in your server: then it takes IPv6 alone and leaves IPv4 to the other.".into(),
             SourceFix::V6only,

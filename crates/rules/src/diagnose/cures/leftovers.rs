@@ -21,7 +21,7 @@ const BY_NAME: usize = 3;
 pub(super) fn by_state(case: &Case) -> Vec<Cure> {
     let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
     let orphans = case.blockers().any(|socket| socket.state != State::TimeWait);
-    if orphans && case.naming.cause == Cause::FinWait2 {
+    if case.naming.cause == Cause::ClosingOrphan {
         cures.extend(close_peer(case));
     }
     cures.extend(wait(case));
@@ -85,8 +85,11 @@ pub(super) fn established(case: &Case) -> Vec<Cure> {
 /// An outgoing connection that was given the port: its process is innocent.
 pub(super) fn collision(case: &Case) -> Vec<Cure> {
     let port = case.attempt.address.port().unwrap_or_default();
+    // A port that was asked for by name is out of the reach of the reserved list, and stays taken when its
+    // connection is destroyed: until its program closes the socket.
+    let explicit = case.blockers().any(|socket| socket.bound_explicitly == Some(true));
     let mut cures = Vec::new();
-    if case.snapshot.sysctls.ephemeral(port) {
+    if case.snapshot.sysctls.ephemeral(port) && !explicit {
         cures.push(reserve(case, port, "Keep outgoing connections off this port from now on; then it cannot happen again. The one that is there has to end first."));
     }
     cures.push(Cure {
@@ -99,17 +102,19 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
         wait_ms: None,
         promise: Promise::Perhaps,
     });
-    let explicit = case.blockers().any(|socket| socket.bound_explicitly == Some(true));
-    let limit = if explicit {
-        " Its program bound the port itself, so the port stays taken until that program closes the socket."
+    cures.push(if explicit {
+        in_source(
+            "Have the program that connects leave the choice of its port to connect(), or bind a port outside the ephemeral range.".into(),
+            SourceFix::BindAddressNoPort,
+            Promise::FromNowOn,
+        )
     } else {
-        ""
-    };
-    cures.push(destroy(
-        case,
-        format!("Have the kernel drop that one connection; its process lives on.{limit}"),
-        "that connection, on both ends".into(),
-    ));
+        destroy(
+            case,
+            "Have the kernel drop that one connection; its process lives on.".into(),
+            "that connection, on both ends".into(),
+        )
+    });
     cures
 }
 
@@ -135,37 +140,48 @@ pub(super) fn self_connect(case: &Case) -> Vec<Cure> {
 
 /// Wait until the kernel's own timers have run out, where each socket has one.
 fn wait(case: &Case) -> Option<Cure> {
+    let sockets: Vec<&Socket> = case.blockers().collect();
     let left = u64::from(longest_timer(case.blockers())?);
-    // A FIN_WAIT_2 orphan ends with its timer unless its peer closes meanwhile: then TIME_WAIT follows.
     let wait_ms = left + WHEEL_MS;
     let seconds = wait_ms.div_ceil(1000);
     Some(Cure {
         action: Action::Wait,
-        says: format!("Wait: the kernel lets go by itself in {} s, at most 2 s later.", left.div_ceil(1000)),
+        says: format!(
+            "Wait: the kernel lets go by itself in {} s, at most 2 s later{}.",
+            left.div_ceil(1000),
+            if sockets.iter().any(|socket| socket.state == State::FinWait2) {
+                " (a minute more if the other end closes meanwhile)"
+            } else {
+                ""
+            }
+        ),
         commands: vec![Command::new(["sleep".into(), seconds.to_string()])],
         harms: "nobody".into(),
         needs: None,
         source: None,
         wait_ms: Some(wait_ms),
-        promise: once_gone(case, |socket| socket.ownerless() && socket.timer.is_some()),
+        promise: once_gone(case, case.attempt, |socket| sockets.contains(&socket)),
     })
 }
 
-/// The other end has to close.
+/// The other end has to read. Its process is innocent, so nothing is said of ending it. Where it has read
+/// all and only has not closed (FIN_WAIT_2), its close would not help: a whole TIME_WAIT follows.
 fn close_peer(case: &Case) -> Option<Cure> {
-    let peers = peer_processes(case.snapshot, case);
-    let named = who::several(&peers)?;
-    let mut cure = terminate(
-        case,
-        &peers,
-        format!("Have {named} close its end of the connection; ending it does that."),
-    );
-    cure.action = Action::ClosePeer;
-    cure.harms = format!("whoever needs {named}");
-    Some(cure)
+    let named = who::several(&peer_processes(case.snapshot, case))?;
+    Some(Cure {
+        action: Action::ClosePeer,
+        says: format!("Have {named} read what is still to be delivered to it: it has not read for a while."),
+        commands: vec![],
+        harms: "nobody".into(),
+        needs: None,
+        source: None,
+        wait_ms: None,
+        promise: Promise::Perhaps,
+    })
 }
 
-/// SOCK_DESTROY through ss, by the four addresses and ports where they are few.
+/// SOCK_DESTROY through ss, by the four addresses and ports where they are few. Without `-a` it would leave
+/// out TIME_WAIT.
 fn destroy(case: &Case, says: String, harms: String) -> Cure {
     let sockets: Vec<&Socket> = case.blockers().collect();
     let by_name: Vec<Command> = sockets
@@ -174,7 +190,7 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
             let (_, local, _) = socket.inet()?;
             Some(as_root(
                 case,
-                &["ss", "-K", "-t", "src", &local.to_string(), "dst", &socket.remote?.to_string()],
+                &["ss", "-K", "-a", "-t", "src", &local.to_string(), "dst", &socket.remote?.to_string()],
             ))
         })
         .collect();
@@ -194,7 +210,9 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
         source: None,
         wait_ms: None,
         // The port of a socket that was bound by name stays taken until its program closes it.
-        promise: once_gone(case, |socket| sockets.contains(&socket) && socket.bound_explicitly != Some(true)),
+        promise: once_gone(case, case.attempt, |socket| {
+            sockets.contains(&socket) && socket.bound_explicitly != Some(true)
+        }),
     }
 }
 

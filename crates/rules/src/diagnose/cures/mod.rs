@@ -25,7 +25,13 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
     let mut cures = match case.naming.cause {
         Cause::Free | Cause::OtherNetns | Cause::SplitBrain | Cause::NoSocket => vec![],
         Cause::Privileged => address::privileged(case),
-        Cause::NotLocal => address::not_local(case),
+        Cause::NotLocal => {
+            let mut cures = address::not_local(case);
+            if address::then_privileged(case) {
+                cures.extend(address::privileged(case));
+            }
+            cures
+        }
         Cause::Denied => vec![],
         Cause::EphemeralExhausted => address::exhausted(case),
         Cause::SocketUnit => vec![stop::socket_unit(case)],
@@ -123,8 +129,8 @@ fn promise(snapshot: &Snapshot, attempt: &Attempt) -> Promise {
     }
 }
 
-/// What becomes of the attempt when some sockets are gone and all others are as they were.
-fn once_gone(case: &Case, gone: impl Fn(&Socket) -> bool) -> Promise {
+/// What becomes of an attempt when some sockets are gone and all others are as they were.
+fn once_gone(case: &Case, attempt: &Attempt, gone: impl Fn(&Socket) -> bool) -> Promise {
     let Snapshot { kernel, coverage, sockets, sysctls, locality, path, .. } = case.snapshot;
     let left = Snapshot {
         kernel: kernel.clone(),
@@ -135,7 +141,7 @@ fn once_gone(case: &Case, gone: impl Fn(&Socket) -> bool) -> Promise {
         path: path.clone(),
         ..Snapshot::default()
     };
-    promise(&left, case.attempt)
+    promise(&left, attempt)
 }
 
 /// A cure in the source of a program.

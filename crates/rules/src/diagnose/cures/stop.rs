@@ -3,8 +3,9 @@
 //! A service manager or runtime is asked before a process is signalled, since it would bring the
 //! process back.
 
-use super::{Case, as_root, clients_of, in_source, once_gone, root, who};
-use crate::address::Transport;
+use super::{Case, address, as_root, clients_of, in_source, look_again, once_gone, root, who};
+use crate::address::{Address, Transport, UnixName};
+use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::known;
 use crate::owner::{NoOwner, Ownership, Process, Runtime};
@@ -22,8 +23,8 @@ fn cure(action: Action, says: String, commands: Vec<Command>, harms: String, nee
 /// What becomes of the attempt when these processes have ended. Their listeners, and what waits to be
 /// accepted from them, are then gone at once; their connections are not, unless the peer has closed:
 /// they go through the closing states, for a minute or more, and keep the port meanwhile.
-fn once_ended(case: &Case, processes: &[&Process]) -> Promise {
-    once_gone(case, |socket| {
+fn once_ended(case: &Case, attempt: &Attempt, processes: &[&Process]) -> Promise {
+    once_gone(case, attempt, |socket| {
         let holdings = socket.owners.holdings();
         let theirs = !holdings.is_empty()
             && holdings.iter().all(|holding| processes.iter().any(|process| process.pid == holding.pid));
@@ -40,6 +41,13 @@ fn once_ended(case: &Case, processes: &[&Process]) -> Promise {
 pub(super) fn processes(case: &Case) -> Vec<Cure> {
     let all = who::processes(case.snapshot, case.blockers());
     let Some(named) = who::several(&all) else { return vec![] };
+    if case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { proven: false, .. })) {
+        // Somebody's message is no evidence against its carrier.
+        return vec![look_again(
+            "Look again as root: then it shows whether one of these carries the socket.".into(),
+            address::why(case, true),
+        )];
+    }
     let mut cures = known_holders(case, &all);
     cures.extend(managers(case, &all));
     let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
@@ -101,7 +109,7 @@ pub(super) fn suspended(case: &Case) -> Vec<Cure> {
         clients_of(case),
         needs(case, &all),
     );
-    cure.promise = once_ended(case, &all);
+    cure.promise = once_ended(case, case.attempt, &all);
     vec![cure]
 }
 
@@ -191,12 +199,23 @@ pub(super) fn own_process(case: &Case) -> Cure {
 
 /// One SIGTERM for each process. The command names pids; they are those of this moment.
 pub(super) fn terminate(case: &Case, processes: &[&Process], says: String) -> Cure {
+    let promise = once_ended(case, case.attempt, processes);
+    let after = match &case.attempt.address {
+        _ if promise == Promise::Now => "",
+        Address::Unix { name: UnixName::Path(_), .. } => " If it leaves its file behind, ask again.",
+        _ if once_ended(case, &Attempt { reuseaddr: true, ..case.attempt.clone() }, processes)
+            == Promise::Now =>
+        {
+            " What is left of its connections then refuses a server that does not set SO_REUSEADDR, for a minute or more."
+        }
+        _ => " What is left of its connections may keep the address for a minute or more: ask again then.",
+    };
     let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
     Cure {
-        promise: once_ended(case, processes),
+        promise,
         ..cure(
             Action::StopProcess,
-            says,
+            format!("{says}{after}"),
             vec![signalling(case, processes, "-TERM", &pids)],
             clients_of(case),
             needs(case, processes),
@@ -271,7 +290,7 @@ fn managers(case: &Case, processes: &[&Process]) -> Vec<Cure> {
         } else {
             continue;
         };
-        let made = Cure { promise: once_ended(case, processes), ..made };
+        let made = Cure { promise: once_ended(case, case.attempt, processes), ..made };
         if !cures.contains(&made) {
             cures.push(made);
         }

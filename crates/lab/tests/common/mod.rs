@@ -1,0 +1,135 @@
+//! What the tests that ask `why` on a stage have in common: asking as the scene's asker, and getting the
+//! whole answer back.
+//!
+//! The answer comes as a snapshot's file: the asker saves what it saw, and the test draws the conclusions
+//! from the file.
+
+use inuse_bind::file::{Entry, Saved, load, save};
+use inuse_bind::{Asker, WhyOptions};
+use inuse_kernel::netns::NetnsName;
+use inuse_lab::stage::Program;
+use inuse_lab::{Stage, StageError};
+use inuse_rules::scene::{Act, AskedBy, Scene, Step};
+use inuse_rules::{Attempt, Diagnosis, Snapshot, diagnose};
+use libtest_mimic::{Completion, Failed};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The first argument of a run of the test's binary that asks why.
+pub(crate) const ASK: &str = "__ask";
+
+/// The longest that an asker may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ignored with a reason, or failed where everything is required.
+pub(crate) fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
+    match std::env::var_os("INUSE_REQUIRE_ALL") {
+        Some(value) if value == "1" => Err(format!("could not run: {reason}").into()),
+        _ => Ok(Completion::ignored_with(reason)),
+    }
+}
+
+/// A stage with all that a scene needs, or why there is none.
+pub(crate) fn stage_for(scene: &Scene) -> Result<Result<Stage, String>, StageError> {
+    let stage = match Stage::open() {
+        Err(StageError::Unavailable(why)) => return Ok(Err(why)),
+        other => other?,
+    };
+    Ok(match scene.needs().into_iter().find(|need| !stage.offers(*need)) {
+        Some(need) => Err(format!("it needs {}", need.says())),
+        None => Ok(stage),
+    })
+}
+
+/// An answer of `why`, and what it rests on.
+pub(crate) struct Answer {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) diagnosis: Diagnosis,
+}
+
+/// Asks why on the stage, as the scene's asker.
+pub(crate) fn ask(stage: &mut Stage, scene: &Scene) -> Result<Answer, String> {
+    ask_as(stage, scene, scene.asker)
+}
+
+/// Asks why on the stage, as somebody.
+pub(crate) fn ask_as(stage: &mut Stage, scene: &Scene, asker: AskedBy) -> Result<Answer, String> {
+    let file = Removed(fresh_path("answer"));
+    let name = file.0.to_str().ok_or("a temporary directory with a strange name")?;
+    match asker {
+        AskedBy::User(uid) => {
+            let ran = stage.run(uid, Program::Myself, &[ASK, scene.name, name]).map_err(tell)?;
+            if ran.code != 0 {
+                return Err(String::from_utf8_lossy(&ran.stderr).into_owned());
+            }
+        }
+        AskedBy::Outside => {
+            let netns = format!("/proc/{}/ns/net", stage.helper_pid());
+            let mut command = Command::new("/proc/self/exe");
+            let status = command.args([ASK, scene.name, name, "of", &netns]).status();
+            if !status.map_err(|error| error.to_string())?.success() {
+                return Err("the asker failed".into());
+            }
+        }
+        AskedBy::Actor(who) => {
+            // The actor becomes the one who asks: the same process, with the same descriptors.
+            let me = ["/proc/self/exe", ASK, scene.name, name, "for-itself"];
+            stage.step(&Step::Does(who, Act::Exec(&me))).map_err(tell)?;
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let saved = loop {
+        match load(&file.0) {
+            Ok(saved) => break saved,
+            Err(error) if Instant::now() > deadline => return Err(error.to_string()),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let Entry { attempt, snapshot } = saved.entries.into_iter().next().ok_or("an empty answer")?;
+    let diagnosis = diagnose(&snapshot, &attempt);
+    Ok(Answer { snapshot, diagnosis })
+}
+
+/// The role of the asker: the scene's name, the file for the answer, and perhaps `for-itself` (it asks about
+/// its own bind), or `of` and a network namespace.
+pub(crate) fn asker(find: impl Fn(&str) -> Option<Attempt>) {
+    let words: Vec<String> = std::env::args().skip(2).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (name, file, options) = match words[..] {
+        [name, file] => (name, file, WhyOptions::default()),
+        [name, file, "for-itself"] => (name, file, WhyOptions { own_bind: true, ..WhyOptions::default() }),
+        [name, file, "of", netns] => {
+            let netns = Some(NetnsName::Path(netns.into()));
+            (name, file, WhyOptions { netns, ..WhyOptions::default() })
+        }
+        _ => panic!("other words than an asker's: {words:?}"),
+    };
+    let attempt = find(name).expect("something to ask about");
+    let report = Asker::new(&options).expect("sock_diag").why(&attempt);
+    let entries = vec![Entry { attempt, snapshot: report.snapshot }];
+    save(Path::new(file), &Saved { made_by: "a test".into(), entries }).expect("a place for the answer");
+}
+
+/// A path in the temporary directory that nobody has used yet.
+pub(crate) fn fresh_path(what: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("inuse-{what}-{}-{number}", std::process::id()))
+}
+
+/// A file that goes when the test does.
+pub(crate) struct Removed(pub(crate) PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It may never have come into being.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An error as the text of a failure.
+pub(crate) fn tell(error: StageError) -> String {
+    error.to_string()
+}

@@ -121,7 +121,8 @@ pub(crate) fn both_ends_show(mut stage: Stage) -> Result<(), Failed> {
     assert!(seen.contains(&vec!["LISTEN", "ESTABLISHED", "ESTABLISHED"]), "{seen:?}");
     let mut last = seen.pop().unwrap_or_default();
     last.sort_unstable();
-    assert_eq!(last, ["CLOSE_WAIT", "FIN_WAIT_2"]);
+    // The server's kernel may take 40 ms to acknowledge the client's FIN.
+    assert!(matches!(last[..], ["CLOSE_WAIT", "FIN_WAIT_1" | "FIN_WAIT_2"]), "{last:?}");
     let server = stage.rows()?.into_iter().find(|row| row.local.port() == 8080).ok_or("no row")?;
     assert!(server.inode != 0 && !server.mini, "{server:?}");
     assert!(stage.pid("server")? > 1);

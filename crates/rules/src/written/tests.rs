@@ -70,6 +70,8 @@ fn unix_names() {
     check("./x.sock", "unix:./x.sock");
     check("unix:x.sock", "unix:x.sock");
     check("unix:///run/x.sock", "unix:/run/x.sock");
+    check("//run/x.sock", "unix:/run/x.sock");
+    check("./@x", "unix:./@x");
     check("@name", "@name");
     check("unix:@name", "@name");
     check("@a\\u{0}b", "@a\\u{0}b");
@@ -122,6 +124,11 @@ fn mistakes_point_at_the_part_that_is_wrong() {
     refuse("  ", "", "'': no address is given; write a port (8080), HOST:PORT, unix:PATH or @NAME");
     refuse("foo://bar", "", "'foo://bar': a foo: URL does not say which port; add it: HOST:PORT");
     refuse("@", "", "'@': the name is missing; write unix:/run/app.sock, or @name for an abstract name");
+    refuse(
+        "unix:\\x40a",
+        "\\x40a",
+        "'unix:\\\\x40a': this reads as an abstract name; write ./@... for a path that starts with @",
+    );
     refuse("unix:/a\\q", "\\q", "'unix:/a\\\\q': this escape is unknown; write a backslash as \\\\");
     refuse(
         "[fe80::1%]:80",
@@ -281,7 +288,7 @@ fn a_message_without_an_address_says_so() {
 
 proptest! {
     #[test]
-    fn nothing_that_is_typed_panics(text in "\\PC{0,40}|[0-9a-f:.%\\[\\]/@*\\\\x{}#-]{0,30}") {
+    fn nothing_that_is_typed_panics(text in "\\PC{0,40}|[0-9a-f:.%\\[\\]/@*\\\\x{}#-]{0,30}|(unix(-dgram)?:|@|/)[a-fnrtux@/\\\\0-9{}]{0,12}") {
         match parse(&text) {
             Ok(written) => {
                 let printed = format!("{written}");

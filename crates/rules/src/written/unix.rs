@@ -23,8 +23,6 @@ pub(super) fn parse(whole: Part<'_>) -> Option<Result<Read, Fault>> {
     ];
     for (scheme, kind) in schemes {
         if let Some(rest) = whole.strip_prefix(scheme) {
-            // unix:///run/x.sock, as URLs write it.
-            let rest = if rest.text.starts_with("///") { rest.split_at(2).1 } else { rest };
             return Some(named(kind, rest));
         }
     }
@@ -51,7 +49,16 @@ fn named(kind: UnixKind, part: Part<'_>) -> Result<Read, Fault> {
     }
 }
 
-fn path(kind: UnixKind, part: Part<'_>, bytes: Vec<u8>) -> Result<Read, Fault> {
+fn path(kind: UnixKind, part: Part<'_>, mut bytes: Vec<u8>) -> Result<Read, Fault> {
+    // unix:///run/x.sock, as URLs write it. To Linux, leading slashes are one.
+    while bytes.starts_with(b"//") {
+        bytes.remove(0);
+    }
+    if bytes.starts_with(b"@") {
+        return Err(
+            part.wrong("this reads as an abstract name", "write ./@... for a path that starts with @")
+        );
+    }
     if bytes.is_empty() {
         return Err(part.wrong("the path is missing", RIGHT));
     }

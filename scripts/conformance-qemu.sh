@@ -42,7 +42,7 @@ status=0
 for package; do
     dir=$work/$package
     mkdir -p "$dir/root/bin" "$dir/root/proc" "$dir/root/sys" "$dir/root/tmp"
-    (cd "$dir" && apt-get download -q "$package" >/dev/null && dpkg -x ./*.deb image)
+    (cd "$dir" && apt-get download -q -o APT::Sandbox::User=root "$package" >/dev/null && dpkg -x ./*.deb image)
     cp "$(command -v busybox)" "$dir/root/bin/busybox"
     cp "$program" "$dir/root/bin/inuse-conformance"
     # The modules that are modules there; the order is that in which they need each other.
@@ -77,7 +77,7 @@ INIT
     timeout "${TIMEOUT:-900}" qemu-system-x86_64 -accel tcg -cpu max -m 768 -nographic -no-reboot \
         -kernel "$dir"/image/boot/vmlinuz-* -initrd "$dir/initramfs" \
         -append "console=ttyS0 quiet panic=-1" </dev/null | tr -d '\r' | tee "$dir/log" |
-        grep -v '^\[\|^SeaBIOS\|^iPXE\|^Booting\|^$' || true
+        grep -a -v '^\[\|^SeaBIOS\|^iPXE\|^Booting\|^$' || true
     grep -q '^conformance-qemu: exit 0' "$dir/log" || status=1
 done
 exit $status

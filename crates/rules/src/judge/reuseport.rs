@@ -31,7 +31,7 @@ pub(super) fn may_be_remembered<'a>(
                 && may_be_of(witness, new.uid, quirks)
                 && binders(witness).iter().any(|binder| {
                     (quirks.remembers_any_address || covers(binder, new))
-                        && in_the_way.iter().all(|c| beside(binder, c, quirks))
+                        && in_the_way.iter().all(|c| core::ptr::eq(*c, witness) || beside(binder, c, quirks))
                 })
         })
 }

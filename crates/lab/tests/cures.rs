@@ -8,9 +8,9 @@
 
 mod common;
 
-use common::{Answer, ask, ask_as, cannot, stage_for, tell};
-use inuse_lab::Stage;
+use common::{Answer, ask_as, cannot, on_path, tell};
 use inuse_lab::stage::Program;
+use inuse_lab::{Stage, StageError};
 use inuse_rules::cure::{Action, Command, SourceFix, quote};
 use inuse_rules::scene::{self, Act, AskedBy, Expect, Kind, Place, Scene, Signal, Step, Wanted};
 use inuse_rules::{Address, Cause, Cure, Outcome, Promise, Socket, State, written};
@@ -86,6 +86,23 @@ const OWN: &[Scene] = &[
     stale!("stale-line-feeds", "/run/\nends\n\n"),
     Scene { acts: &[], ..stale!("missing-directory", "/run/a/b c/app.sock") },
 ];
+
+/// A stage with all that a scene needs, or why there is none.
+fn stage_for(scene: &Scene) -> Result<Result<Stage, String>, StageError> {
+    let stage = match Stage::open() {
+        Err(StageError::Unavailable(why)) => return Ok(Err(why)),
+        other => other?,
+    };
+    Ok(match scene.needs().into_iter().find(|need| !stage.offers(*need)) {
+        Some(need) => Err(format!("it needs {}", need.says())),
+        None => Ok(stage),
+    })
+}
+
+/// Asks why on the stage, as the scene's asker.
+fn ask(stage: &mut Stage, scene: &Scene) -> Result<Answer, String> {
+    ask_as(stage, scene.name, scene.asker)
+}
 
 /// Every cure of a scene but waiting, each on a stage of its own.
 fn cures_of(scene: &'static Scene) -> Result<Completion, Failed> {
@@ -288,7 +305,7 @@ fn looked(stage: &mut Stage, scene: &Scene, cure: &Cure) -> Result<(), String> {
     if cure.action != Action::LookAgain || cure.needs.is_none() {
         return Ok(());
     }
-    let answer = ask_as(stage, scene, AskedBy::User(0))?;
+    let answer = ask_as(stage, scene.name, AskedBy::User(0))?;
     if answer.diagnosis.cause == scene.cause || answer.diagnosis.cures.is_empty() {
         return Err(format!("root sees no more: {}", answer.diagnosis.summary));
     }
@@ -592,12 +609,6 @@ fn setcap() -> Result<Completion, Failed> {
     assert_eq!(bind(&mut stage)?, 0);
     stage.end()?;
     Ok(Completion::Completed)
-}
-
-/// Whether a program can be found.
-fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).exists()))
 }
 
 /// What a command shows is what a shell makes of it, whatever the words.

@@ -1,5 +1,5 @@
-//! What the tests that ask `why` on a stage have in common: asking as the scene's asker, and getting the
-//! whole answer back.
+//! What the tests that ask `why` on a stage have in common: asking as somebody, and getting the whole answer
+//! back.
 //!
 //! The answer comes as a snapshot's file: the asker saves what it saw, and the test draws the conclusions
 //! from the file.
@@ -9,7 +9,7 @@ use inuse_bind::{Asker, WhyOptions};
 use inuse_kernel::netns::NetnsName;
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
-use inuse_rules::scene::{Act, AskedBy, Scene, Step};
+use inuse_rules::scene::{Act, AskedBy, Step};
 use inuse_rules::{Attempt, Diagnosis, Snapshot, diagnose};
 use libtest_mimic::{Completion, Failed};
 use std::path::{Path, PathBuf};
@@ -31,36 +31,19 @@ pub(crate) fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Faile
     }
 }
 
-/// A stage with all that a scene needs, or why there is none.
-pub(crate) fn stage_for(scene: &Scene) -> Result<Result<Stage, String>, StageError> {
-    let stage = match Stage::open() {
-        Err(StageError::Unavailable(why)) => return Ok(Err(why)),
-        other => other?,
-    };
-    Ok(match scene.needs().into_iter().find(|need| !stage.offers(*need)) {
-        Some(need) => Err(format!("it needs {}", need.says())),
-        None => Ok(stage),
-    })
-}
-
 /// An answer of `why`, and what it rests on.
 pub(crate) struct Answer {
     pub(crate) snapshot: Snapshot,
     pub(crate) diagnosis: Diagnosis,
 }
 
-/// Asks why on the stage, as the scene's asker.
-pub(crate) fn ask(stage: &mut Stage, scene: &Scene) -> Result<Answer, String> {
-    ask_as(stage, scene, scene.asker)
-}
-
-/// Asks why on the stage, as somebody.
-pub(crate) fn ask_as(stage: &mut Stage, scene: &Scene, asker: AskedBy) -> Result<Answer, String> {
+/// Asks why on the stage, as somebody. What is asked about is a name that the binary's [`asker`] knows.
+pub(crate) fn ask_as(stage: &mut Stage, about: &str, asker: AskedBy) -> Result<Answer, String> {
     let file = Removed(fresh_path("answer"));
     let name = file.0.to_str().ok_or("a temporary directory with a strange name")?;
     match asker {
         AskedBy::User(uid) => {
-            let ran = stage.run(uid, Program::Myself, &[ASK, scene.name, name]).map_err(tell)?;
+            let ran = stage.run(uid, Program::Myself, &[ASK, about, name]).map_err(tell)?;
             if ran.code != 0 {
                 return Err(String::from_utf8_lossy(&ran.stderr).into_owned());
             }
@@ -68,14 +51,14 @@ pub(crate) fn ask_as(stage: &mut Stage, scene: &Scene, asker: AskedBy) -> Result
         AskedBy::Outside => {
             let netns = format!("/proc/{}/ns/net", stage.helper_pid());
             let mut command = Command::new("/proc/self/exe");
-            let status = command.args([ASK, scene.name, name, "of", &netns]).status();
+            let status = command.args([ASK, about, name, "of", &netns]).status();
             if !status.map_err(|error| error.to_string())?.success() {
                 return Err("the asker failed".into());
             }
         }
         AskedBy::Actor(who) => {
             // The actor becomes the one who asks: the same process, with the same descriptors.
-            let me = ["/proc/self/exe", ASK, scene.name, name, "for-itself"];
+            let me = ["/proc/self/exe", ASK, about, name, "for-itself"];
             stage.step(&Step::Does(who, Act::Exec(&me))).map_err(tell)?;
         }
     }
@@ -92,7 +75,7 @@ pub(crate) fn ask_as(stage: &mut Stage, scene: &Scene, asker: AskedBy) -> Result
     Ok(Answer { snapshot, diagnosis })
 }
 
-/// The role of the asker: the scene's name, the file for the answer, and perhaps `for-itself` (it asks about
+/// The role of the asker: what is asked about, the file for the answer, and perhaps `for-itself` (it asks about
 /// its own bind), or `of` and a network namespace.
 pub(crate) fn asker(find: impl Fn(&str) -> Option<Attempt>) {
     let words: Vec<String> = std::env::args().skip(2).collect();
@@ -132,4 +115,10 @@ impl Drop for Removed {
 /// An error as the text of a failure.
 pub(crate) fn tell(error: StageError) -> String {
     error.to_string()
+}
+
+/// Whether a program can be found.
+pub(crate) fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).exists()))
 }

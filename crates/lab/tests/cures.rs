@@ -11,9 +11,11 @@ mod common;
 use common::{Answer, ask_as, cannot, on_path, tell};
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
+use inuse_rules::address::{UnixKind, UnixName};
 use inuse_rules::cure::{Action, Command, SourceFix, quote};
 use inuse_rules::scene::{self, Act, AskedBy, Expect, Kind, Place, Scene, Signal, Step, Wanted};
-use inuse_rules::{Address, Cause, Cure, Outcome, Promise, Socket, State, written};
+use inuse_rules::written::{self, Target};
+use inuse_rules::{Address, Cause, Cure, Outcome, Promise, Socket, State};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -118,6 +120,10 @@ fn cures_of(scene: &'static Scene) -> Result<Completion, Failed> {
     if refused && answer.diagnosis.cures.is_empty() != excused {
         return Err(format!("{} cures, excused {excused}", answer.diagnosis.cures.len()).into());
     }
+    let missing = answer.diagnosis.cures.iter().flat_map(|cure| &cure.commands).find_map(not_installed);
+    if let Some(program) = missing {
+        return cannot(format!("{program} is not installed"));
+    }
     for (number, cure) in answer.diagnosis.cures.iter().enumerate() {
         // These two have tests of their own.
         if !matches!(cure.action, Action::Wait | Action::Privilege) {
@@ -194,6 +200,14 @@ fn type_commands(stage: &mut Stage, scene: &Scene, answer: &Answer, cure: &Cure)
         return Err(format!("needs {:?}, but its commands ask for root: {as_root}", cure.needs));
     }
     Ok(())
+}
+
+/// The program of a command that is to be typed, if it is missing. A stage's root needs no sudo, and our own
+/// command is not typed.
+fn not_installed(command: &Command) -> Option<String> {
+    let words = command.0.iter().map(|word| String::from_utf8_lossy(word));
+    let program = words.into_iter().find(|word| word != "sudo")?;
+    (program != "inuse" && !on_path(&program)).then(|| program.into_owned())
 }
 
 /// Whether a command is one of those that a cure may be: it signals none but holders, and destroys none
@@ -633,6 +647,19 @@ fn words_survive() -> Result<(), Failed> {
     ];
     for known in inuse_rules::known::HOLDERS {
         commands.extend(known.commands.iter().map(|words| Command::new(words.iter().copied())));
+    }
+    // Our own command reads back the addresses that it prints.
+    let words = commands.iter().flat_map(|command| &command.0);
+    // As much as fits into an address.
+    for word in words.flat_map(|word| word.chunks(100)) {
+        let path = UnixName::Path([&b"/r"[..], word].concat());
+        for name in [path, UnixName::Abstract(word.to_vec())] {
+            let address = Address::Unix { kind: UnixKind::Stream, name: name.clone() };
+            let read = written::parse(&address.to_string()).map(|read| read.target);
+            if !matches!(&read, Ok(Target::Unix { name: read, .. }) if *read == name) {
+                return Err(format!("{address} is read as {read:?}").into());
+            }
+        }
     }
     for command in commands {
         let line = command.to_string();

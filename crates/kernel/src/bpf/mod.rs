@@ -5,7 +5,7 @@
 //! is gone with its descriptor. It needs `CAP_BPF` and `CAP_PERFMON` in the initial user namespace.
 //! Sockets that are bound and neither listen nor are connected are in no list that the iterator walks.
 //!
-//! [`btf`] and [`asm`] know nothing of tcp and serve other iterators as well; [`tcp`] is the one program.
+//! `btf` and `asm` know nothing of tcp and serve other iterators as well; `tcp` is the one program.
 //! Follows Documentation/bpf/bpf_iterators.rst and bpf(2).
 
 mod asm;

@@ -22,6 +22,7 @@ pub fn redact(answer: &mut Answer) {
         }
     };
     let Answer { snapshot, diagnosis } = answer;
+    let snapshot = std::sync::Arc::make_mut(snapshot);
     text(&mut diagnosis.summary);
     diagnosis.warnings.iter_mut().for_each(text);
     for cure in &mut diagnosis.cures {

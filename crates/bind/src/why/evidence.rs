@@ -19,25 +19,26 @@ const REMOTE_PORTS: usize = 8;
 const MOST_PROCESSES: usize = 64;
 
 impl Asker {
-    pub(super) fn evidence(&mut self, snapshot: &mut Snapshot, attempt: &Attempt) {
-        if let Some((transport, local, _)) = attempt.address.inet()
+    /// For attempts that ask for one port or one unix address.
+    pub(super) fn evidence(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
+        if let Some((transport, local, _)) = attempts.first().and_then(|attempt| attempt.address.inet())
             && local.port() != 0
         {
             if snapshot.coverage.of(transport, local.port()) != Some(Depth::Every) {
                 self.port(snapshot, transport, local.port());
             }
-            self.peers(snapshot, attempt, transport, local.port());
+            self.peers(snapshot, attempts, transport, local.port());
         }
-        let shown = shown(snapshot, attempt);
+        let shown = shown(snapshot, attempts);
         self.owners(snapshot, &shown);
         learn_options(snapshot, &shown.into_iter().filter(|&i| bound_itself(&snapshot.sockets[i])).collect());
-        self.elsewhere(snapshot, attempt);
+        self.elsewhere(snapshot, attempts);
         processes(snapshot);
     }
 
     /// The other ends on this machine of the port's connections, and whoever listens at them.
-    fn peers(&mut self, snapshot: &mut Snapshot, attempt: &Attempt, transport: Transport, port: u16) {
-        let shown = shown(snapshot, attempt);
+    fn peers(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt], transport: Transport, port: u16) {
+        let shown = shown(snapshot, attempts);
         let ends: Vec<&Socket> = shown
             .iter()
             .map(|&index| &snapshot.sockets[index])
@@ -71,10 +72,11 @@ impl Asker {
     }
 
     /// Nobody is in the way here: who listens there in another network namespace?
-    fn elsewhere(&mut self, snapshot: &mut Snapshot, attempt: &Attempt) {
-        match (&attempt.address, &snapshot.path) {
+    fn elsewhere(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
+        let Some(first) = attempts.first() else { return };
+        match (&first.address, &snapshot.path) {
             (Address::Inet { transport, local, .. }, _) => {
-                let free = judge(snapshot, attempt).outcome == Outcome::Ok;
+                let free = attempts.iter().any(|attempt| judge(snapshot, attempt).outcome == Outcome::Ok);
                 if free && local.port() != 0 && snapshot.sockets.is_empty() {
                     let seen =
                         elsewhere::elsewhere(&self.netns, *transport, local.port(), elsewhere::DEFAULT_LIMIT);
@@ -102,15 +104,17 @@ impl Asker {
     }
 }
 
-/// The sockets that a view shows: all that were bound themselves, all that are in the way of the
+/// The sockets that a view shows: all that were bound themselves, all that are in the way of an
 /// attempt, and some of the others.
-fn shown(snapshot: &Snapshot, attempt: &Attempt) -> BTreeSet<usize> {
-    let plain = Attempt { reuseaddr: false, reuseport: false, ..attempt.clone() };
+fn shown(snapshot: &Snapshot, attempts: &[Attempt]) -> BTreeSet<usize> {
     let mut shown: BTreeSet<usize> = BTreeSet::new();
-    for verdict in [judge(snapshot, attempt), judge(snapshot, &plain)] {
-        shown.extend(verdict.by());
+    for attempt in attempts {
+        let plain = Attempt { reuseaddr: false, reuseport: false, ..attempt.clone() };
+        shown.extend(judge(snapshot, attempt).by());
+        shown.extend(judge(snapshot, &plain).by());
     }
-    let on_the_port = |socket: &Socket| match (socket.inet(), attempt.address.inet()) {
+    let wanted = attempts.first().and_then(|attempt| attempt.address.inet());
+    let on_the_port = |socket: &Socket| match (socket.inet(), wanted) {
         (Some((a, local, _)), Some((b, wanted, _))) => a == b && local.port() == wanted.port(),
         _ => true,
     };

@@ -15,6 +15,7 @@ use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::sockdiag::SockDiag;
 use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Verdict, diagnose, judge};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The rule is asked at most this often for one answer: each round must bring a new fact.
 const ROUNDS: usize = 8;
@@ -43,8 +44,8 @@ pub struct Asker {
 /// An answer and everything it rests on.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The facts.
-    pub snapshot: Snapshot,
+    /// The facts; answers about one port share them.
+    pub snapshot: Arc<Snapshot>,
     /// What follows from them.
     pub diagnosis: Diagnosis,
 }
@@ -70,20 +71,41 @@ impl Asker {
 
     /// The whole answer: verdicts, cause, holders and their owners, cures.
     pub fn why(&mut self, attempt: &Attempt) -> Report {
+        let snapshot = Arc::new(self.gather(std::slice::from_ref(attempt)));
+        Report { diagnosis: diagnose(&snapshot, attempt), snapshot }
+    }
+
+    /// The whole answer to each of several attempts, in their order. Attempts on one port, as a port alone
+    /// asks for them, share one look at the machine.
+    pub fn why_each(&mut self, attempts: &[Attempt]) -> Vec<Report> {
+        let together = |a: &Attempt, b: &Attempt| match (a.address.inet(), b.address.inet()) {
+            (Some((t, a, _)), Some((u, b, _))) => (t, a.port()) == (u, b.port()),
+            _ => false,
+        };
+        let mut reports = Vec::new();
+        for group in attempts.chunk_by(together) {
+            let snapshot = Arc::new(self.gather(group));
+            reports.extend(group.iter().map(|attempt| Report {
+                diagnosis: diagnose(&snapshot, attempt),
+                snapshot: snapshot.clone(),
+            }));
+        }
+        reports
+    }
+
+    /// Everything that an answer to these attempts rests on.
+    fn gather(&mut self, attempts: &[Attempt]) -> Snapshot {
         let mut snapshot = self.begin();
-        // Without and with each option: the answer to all of these is shown.
-        let asks = [(false, false), (true, false), (false, true), (attempt.reuseaddr, attempt.reuseport)]
-            .map(|(reuseaddr, reuseport)| Attempt { reuseaddr, reuseport, ..attempt.clone() });
+        let asks: Vec<Attempt> = attempts.iter().flat_map(each_option).collect();
         self.settle(&mut snapshot, &asks);
-        self.evidence(&mut snapshot, attempt);
+        self.evidence(&mut snapshot, attempts);
         // Owners open the way to options, and these to a decided verdict.
         self.settle(&mut snapshot, &asks);
         if self.probe {
             self.try_binds(&mut snapshot, &asks);
         }
         say_what_decides(&mut snapshot, &asks);
-        let diagnosis = diagnose(&snapshot, attempt);
-        Report { snapshot, diagnosis }
+        snapshot
     }
 
     /// Only the verdict, with no more facts than it needs: for asking about many addresses in a row.
@@ -115,6 +137,12 @@ impl Asker {
             tried.extend(wanted);
         }
     }
+}
+
+/// Without and with each option: the answer to all of these is shown.
+fn each_option(attempt: &Attempt) -> [Attempt; 4] {
+    [(false, false), (true, false), (false, true), (attempt.reuseaddr, attempt.reuseport)]
+        .map(|(reuseaddr, reuseport)| Attempt { reuseaddr, reuseport, ..attempt.clone() })
 }
 
 /// An unknown that decides is said, with what would show it; also where nobody refused to tell.

@@ -22,6 +22,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The most bytes of an error message that are read from standard input.
 const MAX_MESSAGE: u64 = 1 << 20;
@@ -130,8 +131,8 @@ fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
         output.say(note);
     }
     let mut answers: Vec<Answer> = Vec::new();
-    for ask in asks {
-        let report = asker.why(&attempt(args, &caller, &ask.address));
+    let attempts: Vec<Attempt> = asks.iter().map(|ask| attempt(args, &caller, &ask.address)).collect();
+    for (ask, report) in asks.iter().zip(asker.why_each(&attempts)) {
         let answer = Answer { snapshot: report.snapshot, diagnosis: report.diagnosis };
         if !ask.only_if_different || differs(&answer, &answers) {
             answers.push(answer);
@@ -210,7 +211,7 @@ fn saved(answers: &[Answer]) -> Saved {
             .iter()
             .map(|answer| Entry {
                 attempt: answer.diagnosis.attempt.clone(),
-                snapshot: answer.snapshot.clone(),
+                snapshot: Snapshot::clone(&answer.snapshot),
             })
             .collect(),
     }
@@ -223,7 +224,7 @@ fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<A
     };
     let answer = |snapshot: &Snapshot, attempt: Attempt| Answer {
         diagnosis: diagnose(snapshot, &attempt),
-        snapshot: snapshot.clone(),
+        snapshot: Arc::new(snapshot.clone()),
     };
     let with_flags = |attempt: &Attempt| -> Result<Attempt, Stop> {
         let user = match &args.as_uid {

@@ -7,12 +7,13 @@ pub(crate) mod wording;
 mod wrap;
 
 use inuse_rules::{Diagnosis, Snapshot, Socket};
+use std::sync::Arc;
 
 /// The answer to one attempt, with the facts it rests on.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The facts.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// What follows from them.
     pub diagnosis: Diagnosis,
 }

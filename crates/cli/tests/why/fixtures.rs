@@ -10,6 +10,7 @@ use inuse_rules::snapshot::{
 };
 use inuse_rules::socket::{FileId, Learned, Socket, State, Timer, TimerKind};
 use inuse_rules::{Attempt, diagnose};
+use std::sync::Arc;
 
 /// 2026-11-20T12:00:00Z.
 const NOW_MS: u64 = 1_795_176_000_000;
@@ -100,7 +101,7 @@ impl Machine {
     /// The answer to a plain bind of that address by uid 1000.
     pub(crate) fn asks(&self, address: Address) -> Answer {
         let attempt = Attempt { uid: 1000, net_bind_service: false, ..Attempt::plain(address) };
-        Answer { diagnosis: diagnose(&self.snapshot, &attempt), snapshot: self.snapshot.clone() }
+        Answer { diagnosis: diagnose(&self.snapshot, &attempt), snapshot: self.snapshot.clone().into() }
     }
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn time_wait_without_the_option() -> Vec<Answer> {
 pub(crate) fn time_wait_unseen() -> Vec<Answer> {
     let mut answers = time_wait(None);
     for answer in &mut answers {
-        answer.snapshot.blind.push(BlindSpot {
+        Arc::make_mut(&mut answer.snapshot).blind.push(BlindSpot {
             what: "the options of 1 socket in TIME_WAIT".into(),
             remedy: "run it as root".into(),
         });
@@ -225,7 +226,7 @@ pub(crate) fn socket_unit() -> Vec<Answer> {
         })
         .process(systemd);
     let attempt = Attempt { uid: 0, ..Attempt::plain(tcp("127.0.0.1:631")) };
-    vec![Answer { diagnosis: diagnose(&machine.snapshot, &attempt), snapshot: machine.snapshot }]
+    vec![Answer { diagnosis: diagnose(&machine.snapshot, &attempt), snapshot: machine.snapshot.into() }]
 }
 
 /// A leaky client program on this machine keeps the other end open.

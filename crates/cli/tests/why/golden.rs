@@ -75,9 +75,6 @@ fn listener() {
       1. Ask node (pid 4412) to end.
            kill -TERM 4412
          Could hurt: whoever needs node (pid 4412).
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
     "#);
 }
 
@@ -242,9 +239,6 @@ fn suspended() {
            kill -TERM 4412
            kill -CONT 4412
          Could hurt: whoever needs python3 (pid 4412).
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
     "#);
 }
 
@@ -283,9 +277,6 @@ fn container_proxy() {
          Its helper process is not to be signalled: the runtime would still believe the port published.
            docker ps --filter publish=8080
          Could hurt: whoever needs that container. Needs: root.
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
     "#);
 }
 
@@ -324,9 +315,6 @@ fn in_a_container() {
       2. Ask nginx (pid 901) to end; its manager may start it again.
            kill -TERM 901
          Could hurt: whoever needs nginx (pid 901).
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
     "#);
 }
 
@@ -361,9 +349,6 @@ fn socket_unit() {
          NAME.socket`; stopping only its service leaves the address taken.
            systemctl list-sockets
          Could hurt: whoever needs that service.
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
     "#);
 }
 
@@ -448,8 +433,7 @@ fn ephemeral_collision() {
 
     Good to know
       - SO_REUSEADDR on your side would not help this time: the kernel asks for it on the old socket
-        too, and that one was made without it. Set in the server from now on, it helps at the next
-        restart.
+        too, and that one was made without it.
       - Port 50051 lies in the ephemeral range (32768-60999): any outgoing connection may be given it at
         any time. A server's port belongs below the range, or into net.ipv4.ip_local_reserved_ports.
     "#);
@@ -482,9 +466,6 @@ fn owner_hidden() {
       1. Look again as root: then the process shows, and with it the way to stop it.
            sudo inuse why tcp/0.0.0.0:8080
          Needs: root.
-
-    Good to know
-      - SO_REUSEADDR would not help: it never shares an address with a socket that listens.
 
     What could not be seen
       - the open files of 61 processes of other users; run it as root.

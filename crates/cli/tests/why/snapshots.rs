@@ -29,7 +29,7 @@ impl Drop for Scratch {
 fn saved(answers: &[Answer]) -> Saved {
     let entry = |answer: &Answer| Entry {
         attempt: answer.diagnosis.attempt.clone(),
-        snapshot: answer.snapshot.clone(),
+        snapshot: inuse_rules::Snapshot::clone(&answer.snapshot),
     };
     Saved { made_by: "test".into(), entries: answers.iter().map(entry).collect() }
 }

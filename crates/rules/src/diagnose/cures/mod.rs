@@ -93,19 +93,30 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
     cures
 }
 
-/// Why SO_REUSEADDR, the usual advice, is none here; `None` where it helps or nobody would think of it.
+/// Why SO_REUSEADDR, the usual advice, is none here: the old socket lacks it, which people do not expect.
+/// `None` where it helps, where nobody would think of it, and for a listener (the verdict says that).
 pub(super) fn useless_option(case: &Case) -> Option<String> {
     if case.attempt.address.inet().is_none() || case.attempt.reuseaddr {
         return None;
     }
-    let Outcome::Refused(refusal) = &case.reuseaddr.outcome else { return None };
-    let (Outcome::Refused(_), false) = (&case.verdict.outcome, refusal.by.is_empty()) else { return None };
-    Some(match refusal.rule {
-        Rule::ListenerNeverShares => "SO_REUSEADDR would not help: it never shares an address with a socket that listens.".into(),
-        Rule::OldLacksReuseaddr => "SO_REUSEADDR on your side would not help this time: the kernel asks for it on the old socket too, and that one was made without it. Set in the server from now on, it helps at the next restart.".into(),
-        Rule::UdpTaken => "SO_REUSEADDR on your side would not help: the socket that is there was made without it.".into(),
-        _ => return None,
-    })
+    let (Outcome::Refused(_), Outcome::Refused(refusal)) = (&case.verdict.outcome, &case.reuseaddr.outcome)
+    else {
+        return None;
+    };
+    if refusal.by.is_empty() || !matches!(refusal.rule, Rule::OldLacksReuseaddr | Rule::UdpTaken) {
+        return None;
+    }
+    let from_now_on = match case.naming.cause {
+        Cause::TimeWait
+        | Cause::FinWait2
+        | Cause::ClosingOrphan
+        | Cause::CloseWait
+        | Cause::EstablishedLeftover => " Set in the server from now on, it helps at the next restart.",
+        _ => "",
+    };
+    Some(format!(
+        "SO_REUSEADDR on your side would not help this time: the kernel asks for it on the old socket too, and that one was made without it.{from_now_on}"
+    ))
 }
 
 fn look_again(says: String, command: Command) -> Cure {

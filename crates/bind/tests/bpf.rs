@@ -198,7 +198,7 @@ fn an_ordinary_user_is_told(stage: &mut Stage) -> Result<(), Failed> {
 fn ask() {
     let mut asker = Asker::new(&WhyOptions::default()).expect("sock_diag");
     let report = asker.why(&Wanted::tcp(address("127.0.0.1:8080")).by(1000).attempt());
-    for spot in report.snapshot.blind {
+    for spot in &report.snapshot.blind {
         println!("{} ({})", spot.what, spot.remedy);
     }
 }

@@ -80,14 +80,17 @@ impl Flights {
         for (looked, (carrier, holdings)) in self.carriers.into_holdings().into_iter().enumerate() {
             let count = self.counts.get(&carrier).copied().unwrap_or(0);
             let mut peek = Peek { wanted, found: BTreeSet::new(), whole: true };
-            let seen = match duplicate_of(&holdings, carrier) {
-                Some(socket) if looked < MOST_CARRIERS => peek.look_into(&socket, MOST_NESTED).unwrap_or(0),
-                _ => 0,
-            };
+            let (mut seen, mut waiting) = (0, count);
+            if let Some(socket) = duplicate_of(&holdings, carrier).filter(|_| looked < MOST_CARRIERS) {
+                seen = peek.look_into(&socket, MOST_NESTED).unwrap_or(0);
+                // What was received since the count is no longer in flight.
+                let now = own_info(&socket).and_then(|info| fdinfo::descriptors_in_flight(&info));
+                waiting = now.unwrap_or(count).min(count);
+            }
             for &inode in &peek.found {
                 proofs.proven.entry(inode).or_default().extend(holdings.iter().cloned());
             }
-            if seen < count || !peek.whole {
+            if seen < waiting || !peek.whole {
                 proofs.suspects.extend(holdings);
             }
         }

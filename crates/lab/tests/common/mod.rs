@@ -91,7 +91,8 @@ pub(crate) fn asker(find: impl Fn(&str) -> Option<Attempt>) {
     };
     let attempt = find(name).expect("something to ask about");
     let report = Asker::new(&options).expect("sock_diag").why(&attempt);
-    let entries = vec![Entry { attempt, snapshot: report.snapshot }];
+    let snapshot = std::sync::Arc::unwrap_or_clone(report.snapshot);
+    let entries = vec![Entry { attempt, snapshot }];
     save(Path::new(file), &Saved { made_by: "a test".into(), entries }).expect("a place for the answer");
 }
 

@@ -3,12 +3,11 @@
 //! Each scene has a stage of its own. The kernel's answers are those of real binds by a process of the
 //! attempt's user: with neither option, with SO_REUSEADDR, and with SO_REUSEPORT. `why` is asked on the
 //! stage, by another run of this binary as the scene's asker.
-//! The cures that are commands are carried out.
+//! That its cures help is tested in `cures.rs` beside this.
 //!
 //! What cannot be staged here is reported as ignored, with the reason; with INUSE_REQUIRE_ALL=1 that is a
 //! failure.
 
-mod cures;
 mod kernel;
 mod staging;
 mod why;
@@ -48,7 +47,6 @@ fn main() {
         Trial::ignorable_test("a_step_that_fails_says_which", || staging::with(staging::failing_steps)),
         Trial::ignorable_test("both_ends_show", || staging::with(staging::both_ends_show)),
         Trial::ignorable_test("an_ordinary_user_can_stage", staging::as_ordinary_user),
-        Trial::ignorable_test("waiting_helps", cures::waiting_helps),
     ];
     for scene in scene::all() {
         let name = |area: &str| format!("{area}::{}", scene.name);
@@ -58,7 +56,6 @@ fn main() {
         if scene.asker == AskedBy::User(scene.attempt.uid) {
             trials.push(on_stage("probe", why::probed_answers));
         }
-        trials.push(Trial::ignorable_test(name("cures"), move || cures::help(scene)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -103,7 +100,7 @@ fn play_and(scene: &Scene, test: OnStage) -> Result<Completion, Failed> {
 }
 
 fn every_cause_has_a_scene_or_a_reason() -> Result<(), Failed> {
-    let named = why::UNLESS_SHOWN.iter().map(|row| row.0).chain(cures::NOT_AT_ONCE.iter().map(|row| row.0));
+    let named = why::UNLESS_SHOWN.iter().map(|row| row.0);
     for name in named {
         scene::by_name(name).ok_or_else(|| format!("{name} is no scene"))?;
     }

@@ -158,6 +158,7 @@ struct CureView<'a> {
     command: Option<String>,
     harms: &'a str,
     needs: Option<&'a str>,
+    promise: &'static str,
     wait_ms: Option<u64>,
 }
 
@@ -374,6 +375,7 @@ fn cure_view(cure: &Cure) -> CureView<'_> {
         command: if commands.is_empty() { None } else { Some(commands.join(" && ")) },
         harms: &cure.harms,
         needs: cure.needs.as_deref(),
+        promise: cure.promise.code(),
         wait_ms: cure.wait_ms,
     }
 }

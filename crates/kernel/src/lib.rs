@@ -1,7 +1,8 @@
 //! Linux facts about sockets, their owners and their namespaces.
 //!
 //! What lives here: sock_diag (tcp, udp, unix), owners and processes, the options of other processes'
-//! sockets, network namespaces, sysctls, what is a local address, what stands at a unix path. Every
+//! sockets, network namespaces, sysctls, what is a local address, what stands at a unix path, and the events
+//! that announce a change of these. Every
 //! answer is a fact in the words of `inuse-rules`, and what could not be seen comes with it as a blind
 //! spot.
 //!
@@ -13,6 +14,7 @@ pub mod bpf;
 mod duplicate;
 pub mod elsewhere;
 pub mod error;
+pub mod events;
 pub mod locality;
 mod netlink;
 pub mod netns;

@@ -110,9 +110,15 @@ impl Asker {
 
     /// Only the verdict, with no more facts than it needs: for asking about many addresses in a row.
     pub fn verdict(&mut self, attempt: &Attempt) -> Verdict {
+        self.judged(attempt).1
+    }
+
+    /// The same, with the facts that the verdict's indices mean.
+    pub(crate) fn judged(&mut self, attempt: &Attempt) -> (Snapshot, Verdict) {
         let mut snapshot = self.begin();
         self.settle(&mut snapshot, std::slice::from_ref(attempt));
-        judge(&snapshot, attempt)
+        let verdict = judge(&snapshot, attempt);
+        (snapshot, verdict)
     }
 
     /// Asks the rule, fetches what it lacks, and asks again, until nothing new comes.

@@ -93,9 +93,10 @@ impl SockDiag {
         Ok(cookies)
     }
 
-    /// Looks at one tcp or udp socket again, by its addresses and cookie. `None`: it is gone.
+    /// Looks at one socket again: tcp and udp by addresses and cookie, unix by inode and cookie. `None`: it
+    /// is gone.
     pub fn get(&mut self, socket: &Socket) -> Result<Option<Socket>, Error> {
-        let Some((transport, local, device)) = socket.inet() else { return Ok(None) };
+        let Some((transport, local, device)) = socket.inet() else { return self.get_unix(socket) };
         if let (Transport::Tcp, Some(remote)) = (transport, socket.remote) {
             return self.get_connected(socket, local, remote, device);
         }
@@ -142,15 +143,12 @@ impl SockDiag {
         device: u32,
     ) -> Result<Option<Socket>, Error> {
         let request = inet::ask_exact(local, remote, device, socket.cookie);
-        match self.netlink.ask("a tcp socket", request, |payload| inet::row(Transport::Tcp, payload)) {
-            Ok(row) => Ok(Some(row)),
-            Err(Error::NotThere { .. }) => Ok(None),
-            // The pair is there again, as another socket.
-            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(Errno::STALE.raw_os_error()) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        still(self.netlink.ask("a tcp socket", request, |payload| inet::row(Transport::Tcp, payload)))
+    }
+
+    fn get_unix(&mut self, socket: &Socket) -> Result<Option<Socket>, Error> {
+        let Some(request) = unix::ask_exact(socket.inode, socket.cookie) else { return Ok(None) };
+        still(self.netlink.ask("a unix socket", request, |payload| Some(unix::row(payload)?.socket)))
     }
 
     /// One walk where the kernel can, else one for each family; without equality operations where it
@@ -213,6 +211,19 @@ impl SockDiag {
         };
         walked.interrupted |= dumped.map_err(|error| module_missing(error, module))?.interrupted;
         Ok(())
+    }
+}
+
+/// The answer to a question about one socket; `None` for one that is gone.
+fn still(answer: Result<Socket, Error>) -> Result<Option<Socket>, Error> {
+    match answer {
+        Ok(row) => Ok(Some(row)),
+        Err(Error::NotThere { .. }) => Ok(None),
+        // What named it is there again, as another socket.
+        Err(Error::Io { source, .. }) if source.raw_os_error() == Some(Errno::STALE.raw_os_error()) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

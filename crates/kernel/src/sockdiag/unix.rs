@@ -1,7 +1,7 @@
 //! Questions about unix sockets as bytes, and rows as bytes (net/unix/diag.c,
 //! include/uapi/linux/unix_diag.h).
 
-use super::inet::cookie_at;
+use super::inet::{cookie_at, cookie_bytes};
 use super::query::{States, state};
 use crate::netlink::wire::{Attributes, Request, u8_at, u32_at};
 use inuse_rules::socket::FileId;
@@ -39,12 +39,23 @@ pub struct UnixRow {
 /// Every unix socket in these states; the kernel filters by nothing else. Connections that wait to be
 /// accepted have no inode yet, and the kernel leaves them out.
 pub(super) fn ask(states: States) -> Request {
+    Request::dump(BY_FAMILY, &body(states, 0, u64::MAX))
+}
+
+/// One unix socket by its inode and cookie; `None` where it has no inode.
+pub(super) fn ask_exact(inode: u64, cookie: u64) -> Option<Request> {
+    let inode = u32::try_from(inode).ok().filter(|&inode| inode != 0)?;
+    Some(Request::one(BY_FAMILY, &body(States::ALL, inode, cookie)))
+}
+
+/// `struct unix_diag_req`.
+fn body(states: States, inode: u32, cookie: u64) -> Vec<u8> {
     let mut body = vec![AF_UNIX, 0, 0, 0];
     body.extend_from_slice(&states.bits().to_ne_bytes());
-    body.extend_from_slice(&0u32.to_ne_bytes());
+    body.extend_from_slice(&inode.to_ne_bytes());
     body.extend_from_slice(&SHOW.to_ne_bytes());
-    body.extend_from_slice(&[0xff; 8]);
-    Request::dump(BY_FAMILY, &body)
+    body.extend_from_slice(&cookie_bytes(cookie));
+    body
 }
 
 /// Reads `struct unix_diag_msg` and its attributes; `None` where it is too short, or of another family,

@@ -1,5 +1,6 @@
 //! The calls that need `unsafe`, one idea a file.
 
+pub(crate) mod attach_filter;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
 pub(crate) mod ext_ack;

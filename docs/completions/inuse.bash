@@ -22,6 +22,9 @@ _inuse() {
             inuse,next)
                 cmd="inuse__subcmd__next"
                 ;;
+            inuse,wait)
+                cmd="inuse__subcmd__wait"
+                ;;
             inuse,why)
                 cmd="inuse__subcmd__why"
                 ;;
@@ -32,7 +35,7 @@ _inuse() {
 
     case "${cmd}" in
         inuse)
-            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next"
+            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -55,7 +58,7 @@ _inuse() {
                     return 0
                     ;;
                 --generate)
-                    COMPREPLY=($(compgen -W "man man-why man-explain man-next completions-bash completions-zsh completions-fish" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait completions-bash completions-zsh completions-fish" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -86,6 +89,32 @@ _inuse() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__wait)
+            opts="-h --listening --timeout --json --reuseaddr --reuseport --v6only --as-uid --netns --no-color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

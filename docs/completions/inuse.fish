@@ -32,6 +32,7 @@ complete -c inuse -n "__fish_inuse_needs_command" -l generate -d 'Write a man pa
 man-why\t'inuse-why(1)'
 man-explain\t'inuse-explain(1)'
 man-next\t'inuse-next(1)'
+man-wait\t'inuse-wait(1)'
 completions-bash\t'For bash'
 completions-zsh\t'For zsh'
 completions-fish\t'For fish'"
@@ -48,6 +49,7 @@ complete -c inuse -n "__fish_inuse_needs_command" -s V -l version -d 'Print vers
 complete -c inuse -n "__fish_inuse_needs_command" -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
 complete -c inuse -n "__fish_inuse_needs_command" -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
 complete -c inuse -n "__fish_inuse_needs_command" -a "next" -d 'Print the first port at or after an address that can be bound now'
+complete -c inuse -n "__fish_inuse_needs_command" -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
@@ -68,3 +70,13 @@ complete -c inuse -n "__fish_inuse_using_subcommand next" -l json -d 'Print JSON
 complete -c inuse -n "__fish_inuse_using_subcommand next" -s v -l verbose -d 'Say on stderr why each port before it was passed over'
 complete -c inuse -n "__fish_inuse_using_subcommand next" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand next" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l timeout -d 'Give up after this time: 30s, 500ms, 2m, 1h, or seconds' -r
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l as-uid -d 'Wait for a bind by this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l netns -d 'Wait in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l listening -d 'Wait until somebody listens on each address, not until it can be bound'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l json -d 'Print one JSON event a line (schema inuse.wait/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseaddr -d 'Wait for a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseport -d 'Wait for a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l v6only -d 'Wait for a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -4,6 +4,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT: &str = "\
 Exit status:
@@ -27,6 +28,20 @@ Examples:
   inuse 8080
   npm start 2>&1 | inuse -
   inuse why udp/53 --json";
+
+const WAIT_EXAMPLES: &str = "\
+Examples:
+  inuse wait 8080 && ./server
+  inuse wait --listening --timeout 30s 5432 && ./migrate
+  inuse wait --timeout 2m 3000-3010 udp/53 unix:/run/app.sock";
+
+const WAIT_EXIT: &str = "\
+Exit status:
+  0  all addresses can be bound, or are served with --listening
+  1  the time was over first
+  2  the words were wrong; nothing was done
+  3  not enough can be seen to say
+  4  waiting does not help: a privileged port, an address that is not local, a missing directory";
 
 /// Says why an address is already in use, who has it, and what to do.
 ///
@@ -71,6 +86,12 @@ pub enum Verb {
     /// Skips the ephemeral range, whose ports any outgoing connection may be given, and the reserved list.
     /// Only a socket that is held is certain: another program may take the port before yours does.
     Next(NextArgs),
+    /// Wait until an address can be bound, or until somebody listens on it
+    ///
+    /// It never connects and never binds: it sleeps until the kernel announces a change, and asks for what is not
+    /// announced. When it returns nothing is reserved: another program may come first.
+    #[command(after_help = WAIT_EXAMPLES, after_long_help = format!("{WAIT_EXAMPLES}\n\n{WAIT_EXIT}"))]
+    Wait(WaitArgs),
 }
 
 /// The words of `inuse why`.
@@ -156,6 +177,46 @@ pub struct NextArgs {
     pub verbose: bool,
 }
 
+/// The words of `inuse wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Addresses to wait for: all of them must be ready; '-' finds them in an error message on standard input
+    #[arg(value_name = "ADDR", required = true)]
+    pub addresses: Vec<OsString>,
+
+    /// Wait until somebody listens on each address, not until it can be bound
+    #[arg(long, conflicts_with_all = ["reuseaddr", "reuseport"])]
+    pub listening: bool,
+
+    /// Give up after this time: 30s, 500ms, 2m, 1h, or seconds
+    #[arg(long, value_name = "T", value_parser = crate::duration::parse)]
+    pub timeout: Option<Duration>,
+
+    /// Print one JSON event a line (schema inuse.wait/1)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Wait for a bind with SO_REUSEADDR set
+    #[arg(long)]
+    pub reuseaddr: bool,
+
+    /// Wait for a bind with SO_REUSEPORT set
+    #[arg(long)]
+    pub reuseport: bool,
+
+    /// Wait for a bind with IPV6_V6ONLY set
+    #[arg(long)]
+    pub v6only: bool,
+
+    /// Wait for a bind by this user, a number or a name (under sudo: the calling user)
+    #[arg(long, value_name = "USER")]
+    pub as_uid: Option<String>,
+
+    /// Wait in this network namespace: a name of 'ip netns', a process id or a path
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<OsString>,
+}
+
 /// What `--generate` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Artifact {
@@ -167,6 +228,8 @@ pub enum Artifact {
     ManExplain,
     /// inuse-next(1).
     ManNext,
+    /// inuse-wait(1).
+    ManWait,
     /// For bash.
     CompletionsBash,
     /// For zsh.

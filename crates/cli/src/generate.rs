@@ -37,6 +37,7 @@ pub fn text(artifact: Artifact) -> std::io::Result<String> {
         Artifact::ManWhy => man(Some("why"), &mut bytes)?,
         Artifact::ManExplain => man(Some("explain"), &mut bytes)?,
         Artifact::ManNext => man(Some("next"), &mut bytes)?,
+        Artifact::ManWait => man(Some("wait"), &mut bytes)?,
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod caller;
 pub mod commands;
+pub mod duration;
 pub mod exit;
 pub mod generate;
 pub mod output;
@@ -39,6 +40,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         (None, Some(Verb::Why(args))) => commands::why::run(args, &mut output),
         (None, Some(Verb::Explain(args))) => commands::explain::run(args, &mut output),
         (None, Some(Verb::Next(args))) => commands::next::run(args, &mut output),
+        (None, Some(Verb::Wait(args))) => commands::wait::run(args, &mut output),
     };
     output.finish(done)
 }

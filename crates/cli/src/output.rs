@@ -16,6 +16,8 @@ pub struct Output {
     err: AutoStream<io::Stderr>,
     width: usize,
     failed: Option<io::Error>,
+    /// Columns of the line that is rewritten in place, 0 for none.
+    status: usize,
 }
 
 impl Output {
@@ -29,6 +31,7 @@ impl Output {
             out: AutoStream::new(out, out_choice),
             err: AutoStream::new(err, err_choice),
             failed: None,
+            status: 0,
         }
     }
 
@@ -44,8 +47,24 @@ impl Output {
         }
     }
 
+    /// A line of talk that the next one overwrites, only where a person sees it at once. It holds no
+    /// foreign text, is not longer than the terminal is wide, and an empty one takes it away.
+    pub fn status(&mut self, line: &str) {
+        if (line.is_empty() && self.status == 0) || !io::stderr().is_terminal() {
+            return;
+        }
+        let line: String = line.chars().take(MIN_WIDTH.max(self.width) - 1).collect();
+        let columns = line.chars().count();
+        // Spaces, since a stream without colours takes escapes out.
+        let old = self.status.saturating_sub(columns);
+        let _ = write!(self.err, "\r{line}{:old$}\r{line}", "");
+        let _ = self.err.flush();
+        self.status = columns;
+    }
+
     /// A line of talk, to stderr. Nobody is left to be told when that fails.
     pub fn say(&mut self, line: &str) {
+        self.status("");
         let _ = writeln!(self.err, "inuse: {line}");
     }
 

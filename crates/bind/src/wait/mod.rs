@@ -305,7 +305,7 @@ impl Waiter {
             };
             let all = group.len();
             let hopeless: Vec<&Attempt> = group.iter().filter(hopeless).collect();
-            if hopeless.len() == all || (self.goal == Goal::Bindable && !hopeless.is_empty()) {
+            if hopeless.len() == all {
                 return hopeless.first().map(|&attempt| attempt.clone());
             }
         }

@@ -2,4 +2,5 @@
 
 pub mod explain;
 pub mod next;
+pub mod wait;
 pub mod why;

@@ -18,7 +18,7 @@ use inuse_rules::address::{Address, escape};
 use inuse_rules::verdict::Outcome;
 use inuse_rules::written::{self, Mistake, Written, message};
 use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -113,7 +113,7 @@ fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
             "no address is given; for instance: inuse 8080, or: npm start 2>&1 | inuse -".into(),
         ));
     }
-    let written = words(args)?;
+    let written = words(&args.addresses)?;
     let caller = caller(args.as_uid.as_deref()).map_err(Stop::Words)?;
     if let Some(path) = &args.snapshot {
         let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
@@ -161,9 +161,9 @@ fn attempt(args: &WhyArgs, caller: &Caller, address: &Address) -> Attempt {
 }
 
 /// Every address on the command line, and those that a message on standard input names.
-fn words(args: &WhyArgs) -> Result<Vec<Written>, Stop> {
+pub fn words(addresses: &[OsString]) -> Result<Vec<Written>, Stop> {
     let mut all = Vec::new();
-    for given in &args.addresses {
+    for given in addresses {
         if given == "-" {
             let mut bytes = Vec::new();
             let read = std::io::stdin().take(MAX_MESSAGE).read_to_end(&mut bytes);

@@ -3,6 +3,7 @@
 pub mod human;
 pub mod json;
 mod rows;
+pub mod wait;
 pub(crate) mod wording;
 mod wrap;
 

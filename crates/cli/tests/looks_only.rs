@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         trial("why_of_a_listener", why_of_a_listener),
         trial("why_of_a_name_and_a_unix_path", why_of_a_name_and_a_unix_path),
         trial("next", next),
+        trial("wait", wait),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -105,4 +106,22 @@ fn why_of_a_name_and_a_unix_path() -> Result<(), Failed> {
 
 fn next() -> Result<(), Failed> {
     only_looks(&["next", "127.0.0.1:20000"])
+}
+
+fn wait() -> Result<(), Failed> {
+    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = tcp.local_addr()?.port().to_string();
+    only_looks(&["wait", "--json", "--timeout", "100ms", &port])?;
+    only_looks(&[
+        "wait",
+        "--json",
+        "--timeout",
+        "100ms",
+        "--reuseaddr",
+        &port,
+        "udp/1",
+        "/etc/passwd",
+        "@no-such-name",
+    ])?;
+    only_looks(&["wait", "--json", "--timeout", "100ms", "--listening", "127.0.0.1:1"])
 }

@@ -18,7 +18,7 @@ const RUN_OUT: Duration = Duration::from_millis(5);
 const SILENT: Duration = Duration::from_millis(10);
 /// Something is waited for that has no name to ask for.
 const UNNAMED: Duration = Duration::from_millis(100);
-/// Asking takes at most one part in so many of the time …
+/// Asking takes at most one part in so many of the processor's time …
 const SHARE: u32 = 64;
 /// … unless that would make it later than this.
 const LATEST: Duration = Duration::from_millis(100);
@@ -66,7 +66,8 @@ impl Blocker {
         }
     }
 
-    /// How long to sleep before asking again, if nothing happens; asking takes so long.
+    /// How long to sleep before asking again, if nothing happens; asking takes so much
+    /// processor time.
     pub(super) fn pace(&self, takes: Duration) -> Duration {
         let pace = match self {
             Blocker::Unnamed => UNNAMED,

@@ -32,6 +32,7 @@ use inuse_kernel::events::Events;
 use inuse_kernel::{Error, SockDiag};
 use inuse_rules::verdict::{Refusal, Rule};
 use inuse_rules::{Address, Attempt, Errno, Outcome, Socket, Transport, UnixName, Verdict};
+use rustix::time::{ClockId, clock_gettime};
 use serving::Serving;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ pub struct Waiter {
     next: Instant,
     /// When to judge anew at the latest.
     anew: Instant,
-    /// The end of the last look, and how long it took.
+    /// The end of the last look, and the processor time that it took.
     looked: (Instant, Duration),
     /// What the last [`Progress::Waiting`] was about, and from when on another may be told.
     told: Option<(usize, Vec<u64>)>,
@@ -212,7 +213,7 @@ impl Waiter {
 
     /// Looks, and says what is new.
     fn look(&mut self) -> Option<Progress> {
-        let began = Instant::now();
+        let began = cpu();
         if !std::mem::replace(&mut self.begun, true)
             && let Some(attempt) = self.hopeless()
         {
@@ -228,9 +229,10 @@ impl Waiter {
             Look::Blocked(by) => by,
         };
         let now = Instant::now();
-        self.looked = (now, now - began);
+        let took = cpu().saturating_sub(began);
+        self.looked = (now, took);
         self.anew = now + JUDGE_ANEW;
-        self.plan(if self.blocker.is_judged() { now - began } else { Duration::ZERO });
+        self.plan(if self.blocker.is_judged() { took } else { Duration::ZERO });
         let about = (self.at, by.iter().map(identity).collect());
         if self.told.as_ref() == Some(&about) {
             return None;
@@ -378,14 +380,14 @@ impl Waiter {
         } else if Instant::now() < next {
             return;
         }
-        let began = Instant::now();
-        if began >= self.anew || !self.blocker.still(&mut self.diag) {
+        let began = cpu();
+        if Instant::now() >= self.anew || !self.blocker.still(&mut self.diag) {
             self.due = true;
             return;
         }
-        let now = Instant::now();
-        self.looked = (now, now - began);
-        self.plan(now - began);
+        let took = cpu().saturating_sub(began);
+        self.looked = (Instant::now(), took);
+        self.plan(took);
     }
 }
 
@@ -405,6 +407,12 @@ fn ports(wants: &[Vec<Attempt>]) -> Vec<(Transport, u16)> {
 /// Whether a refusal passes by itself: duplicate address detection takes a second or two.
 fn passes(refusal: &Refusal) -> bool {
     refusal.rule == Rule::Tentative
+}
+
+/// The processor time of this thread: unlike a clock's, it is not longer on a busy machine.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// What tells one socket from another.

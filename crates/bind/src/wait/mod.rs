@@ -213,12 +213,12 @@ impl Waiter {
 
     /// Looks, and says what is new.
     fn look(&mut self) -> Option<Progress> {
-        let began = cpu();
         if !std::mem::replace(&mut self.begun, true)
             && let Some(attempt) = self.hopeless()
         {
             return self.give_up(&attempt);
         }
+        let began = cpu();
         let look = match self.goal {
             Goal::Bindable => self.bindable(),
             Goal::Listening => self.served(),
@@ -286,12 +286,11 @@ impl Waiter {
         match (&verdict.outcome, self.goal) {
             (Outcome::Ok, _) => false,
             // It is not certain that these sockets are in the way; that they are gone will be.
-            (Outcome::Unknown { by, .. }, Goal::Bindable) => by.is_empty(),
+            (Outcome::Unknown { by, .. }, _) => by.is_empty(),
             (Outcome::Refused(refusal), _) if passes(refusal) => false,
             (Outcome::Refused(refusal), Goal::Bindable) => refusal.errno != Errno::EADDRINUSE,
             // Who serves may be another user, and may make the directory first.
             (Outcome::Refused(refusal), Goal::Listening) => refusal.errno == Errno::EADDRNOTAVAIL,
-            (Outcome::Unknown { .. }, Goal::Listening) => false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Things that happen to sockets, paths and processes, to sleep on: what a waiter needs so that it does
 //! not have to ask again and again.
 //!
-//! [`closings`] hears of sockets that were freed, `paths` of files that were removed or renamed, and a
+//! [`Closings`] hears of sockets that were freed, `paths` of files that were removed or renamed, and a
 //! pidfd becomes readable when its process has ended. What an event means for an address is not said
 //! here: it is a reason to look again, no more. Nothing announces the end of a TIME_WAIT or of an
 //! abstract unix name; who waits for those must ask.

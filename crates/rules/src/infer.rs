@@ -10,23 +10,31 @@
 use crate::address::v4_part;
 use crate::snapshot::{Snapshot, Sysctls};
 use crate::socket::{Learned, Options, Socket, State};
+use alloc::vec::Vec;
 use core::net::IpAddr;
+
+/// More living members of a server than this say nothing new.
+const MOST_WITNESSES: usize = 64;
 
 /// Fills in SO_REUSEADDR and SO_REUSEPORT of ownerless sockets from a living sibling.
 pub fn from_siblings(snapshot: &mut Snapshot) {
-    for index in 0..snapshot.sockets.len() {
-        let Some(socket) = snapshot.sockets.get(index) else { return };
+    let sysctls = &snapshot.sysctls;
+    let witnesses: Vec<Socket> = snapshot
+        .sockets
+        .iter()
+        .filter(|socket| testifies(socket, sysctls))
+        .take(MOST_WITNESSES)
+        .cloned()
+        .collect();
+    for socket in &mut snapshot.sockets {
         if !socket.ownerless() || socket.options.reuseaddr.is_some() {
             continue;
         }
-        let witness = snapshot
-            .sockets
-            .iter()
-            .find(|other| testifies(other, &snapshot.sysctls) && siblings(other, socket));
+        let witness = witnesses.iter().find(|other| siblings(other, socket));
         if let Some(Options { reuseaddr: Some(reuseaddr), .. }) = witness.map(|other| other.options) {
-            let options = &mut snapshot.sockets[index].options;
-            (options.reuseaddr, options.reuseport) = (Some(reuseaddr), Some(false));
-            options.learned = Learned::Sibling;
+            socket.options.reuseaddr = Some(reuseaddr);
+            socket.options.reuseport = Some(false);
+            socket.options.learned = Learned::Sibling;
         }
     }
 }

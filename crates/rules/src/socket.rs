@@ -112,7 +112,7 @@ pub enum Learned {
 pub struct Timer {
     /// Which timer it is.
     pub kind: TimerKind,
-    /// Milliseconds left. For [`TimerKind::TimeWait`] a lower bound: the timer wheel may add up to 2 s.
+    /// Milliseconds left. For [`TimerKind::TimeWait`] a lower bound: the timer wheel may add up to 5 s.
     pub left_ms: u32,
 }
 

@@ -168,3 +168,42 @@ proptest! {
         prop_assert!(diagnosis.summary.ends_with('.'), "{}", diagnosis.summary);
     }
 }
+
+/// A port full of remains is an everyday sight on a busy server: a diagnosis must stay linear in them.
+/// (At 30,000 rows a quadratic step takes half a minute; the bound leaves room for a slow machine.)
+#[test]
+fn a_port_full_of_time_wait_is_told_at_once() {
+    let address = |ip: &str, port| Address::tcp(SocketAddr::new(ip.parse().unwrap(), port));
+    let rows = |count: u16, reuseaddr: Option<bool>| {
+        (0..count).map(move |n| {
+            let mut socket = Socket::new(address("127.0.0.1", 80), State::TimeWait);
+            socket.remote = Some(SocketAddr::new("127.0.0.1".parse().unwrap(), 1024 + n));
+            socket.options.reuseaddr = reuseaddr;
+            socket.options.reuseport = Some(false);
+            socket.timer = Some(inuse_rules::socket::Timer {
+                kind: inuse_rules::socket::TimerKind::TimeWait,
+                left_ms: u32::from(n),
+            });
+            socket
+        })
+    };
+    for (known, listens) in [(Some(false), false), (None, false), (None, true)] {
+        let mut snapshot = Snapshot { sockets: rows(30_000, known).collect(), ..Snapshot::default() };
+        snapshot.coverage.ports.insert((Transport::Tcp, 80), Depth::Every);
+        if listens {
+            snapshot.sockets.push(Socket::new(address("0.0.0.0", 80), State::Listen));
+        }
+        let started = std::time::Instant::now();
+        inuse_rules::infer::from_siblings(&mut snapshot);
+        for ip in ["0.0.0.0", "::"] {
+            let diagnosis = diagnose(&snapshot, &Attempt::plain(address(ip, 80)));
+            let expect = match (ip, listens) {
+                ("0.0.0.0", true) => Cause::Listener,
+                (_, true) => Cause::DualStack,
+                _ => Cause::TimeWait,
+            };
+            assert_eq!(diagnosis.cause, expect, "{ip}");
+        }
+        assert!(started.elapsed().as_secs() < 5, "{:?} for {known:?}, {listens}", started.elapsed());
+    }
+}

@@ -7,7 +7,7 @@ use inuse_kernel::sockdiag::InetQuery;
 use inuse_kernel::{elsewhere, owners, process};
 use inuse_rules::snapshot::{Depth, PathFact};
 use inuse_rules::{Address, Attempt, Outcome, Ownership, Snapshot, Socket, State, Transport, judge};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Owners and other ends are looked up for at most this many connections that are not in the way.
 const BYSTANDERS: usize = 32;
@@ -131,21 +131,29 @@ fn shown(snapshot: &Snapshot, attempts: &[Attempt]) -> BTreeSet<usize> {
 
 /// Describes the processes behind everything that is shown.
 fn processes(snapshot: &mut Snapshot) {
+    let (bound, connected) = snapshot.sockets.iter().partition::<Vec<_>, _>(|socket| bound_itself(socket));
     let elsewhere = snapshot.elsewhere.iter().map(|other| &other.socket);
-    let sockets = snapshot.sockets.iter().chain(&snapshot.peers).chain(elsewhere);
-    let holdings = sockets.flat_map(|socket| socket.owners.holdings());
-    let pids: BTreeSet<u32> = holdings.map(|holding| holding.pid).collect();
-    for pid in pids.into_iter().take(MOST_PROCESSES) {
-        if let Some(process) = process::read(pid) {
-            snapshot.processes.insert(pid, process);
+    // Who bound the port comes first: it must be among those described, however many serve beside it.
+    let sockets = bound.into_iter().chain(connected).chain(&snapshot.peers).chain(elsewhere);
+    let mut pids: BTreeSet<u32> = BTreeSet::new();
+    for holding in sockets.flat_map(|socket| socket.owners.holdings()) {
+        if pids.len() == MOST_PROCESSES {
+            break;
+        }
+        pids.insert(holding.pid);
+    }
+    let (mut described, mut ended) = (BTreeMap::new(), BTreeSet::new());
+    for pid in pids {
+        match process::read(pid) {
+            Some(process) => _ = described.insert(pid, process),
+            None => _ = ended.insert(pid),
         }
     }
+    snapshot.processes = described;
     // A holder that ended between the two looks is about to let go.
     for socket in &mut snapshot.sockets {
         if let Ownership::Held(holdings) = &socket.owners
-            && !holdings.is_empty()
-            && snapshot.processes.len() < MOST_PROCESSES
-            && holdings.iter().all(|holding| !snapshot.processes.contains_key(&holding.pid))
+            && holdings.iter().all(|holding| ended.contains(&holding.pid))
         {
             socket.owners = Ownership::Gone;
         }

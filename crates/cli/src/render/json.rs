@@ -12,6 +12,7 @@ use inuse_rules::owner::{Holding, Ownership, Process};
 use inuse_rules::verdict::{Outcome, Verdict};
 use inuse_rules::{Attempt, Snapshot, Socket};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The schema of the view.
 pub const SCHEMA: &str = "inuse.why/1";
@@ -226,7 +227,9 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
 }
 
 fn verdict_view(verdict: &Verdict, shown: &[usize]) -> VerdictView {
-    let position = |index: usize| shown.iter().position(|&other| other == index);
+    let positions: BTreeMap<usize, usize> =
+        shown.iter().enumerate().map(|(at, &index)| (index, at)).collect();
+    let position = |index: usize| positions.get(&index).copied();
     let by = |list: &[usize]| Some(list.iter().filter_map(|&index| position(index)).collect());
     let empty = VerdictView {
         outcome: "ok",

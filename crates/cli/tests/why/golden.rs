@@ -112,8 +112,8 @@ fn time_wait_with_the_option() {
            Node
              // net and http set SO_REUSEADDR by themselves; for a datagram socket:
              dgram.createSocket({ type: 'udp4', reuseAddr: true })
-      2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
-           sleep 46
+      2. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
+           sleep 49
       3. Have the kernel drop what is left; no process is touched.
            sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
@@ -145,8 +145,8 @@ fn time_wait_without_the_option() {
                     SO_REUSEPORT counts only if the old socket has it too; this one was made without it.
 
     What to do
-      1. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
-           sleep 46
+      1. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
+           sleep 49
       2. Have the kernel drop what is left; no process is touched.
            sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
@@ -193,8 +193,8 @@ fn time_wait_unseen() {
            Node
              // net and http set SO_REUSEADDR by themselves; for a datagram socket:
              dgram.createSocket({ type: 'udp4', reuseAddr: true })
-      2. Wait: the kernel lets go by itself in 44 s, at most 2 s later.
-           sleep 46
+      2. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
+           sleep 49
       3. Have the kernel drop what is left; no process is touched.
            sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Needs: root (CAP_NET_ADMIN).
@@ -378,9 +378,9 @@ fn fin_wait_2() {
                     SO_REUSEPORT counts only if the old socket has it too; this one was made without it.
 
     What to do
-      1. Wait: the kernel lets go by itself in 51 s, at most 2 s later (a minute more if the other end
+      1. Wait: the kernel lets go by itself in 51 s, at most 5 s later (a minute more if the other end
          closes meanwhile).
-           sleep 54
+           sleep 57
       2. Have the kernel drop what is left; no process is touched.
            sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
          Could hurt: the peer: its connection ends with a reset. Needs: root (CAP_NET_ADMIN).

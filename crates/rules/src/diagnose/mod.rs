@@ -16,6 +16,7 @@ use crate::judge::judge;
 use crate::snapshot::Snapshot;
 use crate::socket::{Socket, State};
 use crate::verdict::Verdict;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,7 +71,7 @@ impl<'a> Case<'a> {
 /// The sockets to show: those in the way first, then the others of the port.
 fn holders(snapshot: &Snapshot, attempt: &Attempt, verdict: &Verdict) -> Vec<usize> {
     let mut shown: Vec<usize> = verdict.by().to_vec();
-    let in_the_way = shown.len();
+    let in_the_way: BTreeSet<usize> = shown.iter().copied().collect();
     let same_port = |old: &Socket| match (old.inet(), attempt.address.inet()) {
         (Some((a, local, _)), Some((b, wanted, _))) => {
             a == b && wanted.port() != 0 && local.port() == wanted.port() && old.state != State::SynRecv
@@ -79,7 +80,7 @@ fn holders(snapshot: &Snapshot, attempt: &Attempt, verdict: &Verdict) -> Vec<usi
         _ => false,
     };
     for (index, old) in snapshot.sockets.iter().enumerate() {
-        if same_port(old) && !shown[..in_the_way].contains(&index) {
+        if same_port(old) && !in_the_way.contains(&index) {
             shown.push(index);
         }
     }

@@ -13,6 +13,7 @@ use crate::owner::{Holding, NoOwner, Ownership, Process};
 use crate::snapshot::{FileKind, PathFact, Snapshot};
 use crate::socket::{Socket, State};
 use crate::verdict::{Errno, Outcome, Rule, Verdict};
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -116,13 +117,17 @@ fn inet(snapshot: &Snapshot, attempt: &Attempt, by: &[usize]) -> Naming {
     let first = rows.iter().map(|(_, old)| Weight::of(old)).min();
     let (counting, rest): (Vec<_>, Vec<_>) =
         rows.into_iter().partition(|(_, old)| Some(Weight::of(old)) == first);
-    let named: Vec<Vec<Cause>> = counting.iter().map(|(_, old)| names(snapshot, attempt, old)).collect();
-    let fits_all = |cause: &Cause| named.iter().all(|names| names.contains(cause));
+    let view = View::new(snapshot, attempt);
+    let mut all: Vec<Cause> = counting.iter().flat_map(|(_, old)| view.names(old)).collect();
+    let mut times: BTreeMap<Cause, usize> = BTreeMap::new();
+    for cause in &all {
+        *times.entry(*cause).or_default() += 1;
+    }
+    let fits_all = |cause: &Cause| times.get(cause) == Some(&counting.len());
     let everywhere_only =
         |cause: &Cause| matches!(cause, Cause::V6BlocksV4 | Cause::DualStack | Cause::WildcardVsSpecific);
-    let mut all: Vec<Cause> = named.iter().flatten().copied().collect();
     let cause = all.iter().copied().filter(|c| !everywhere_only(c) || fits_all(c)).min();
-    all.extend(rest.iter().flat_map(|(_, old)| names(snapshot, attempt, old)));
+    all.extend(rest.iter().flat_map(|(_, old)| view.names(old)));
     if split_brain(snapshot, attempt) {
         all.push(Cause::SplitBrain);
     }
@@ -157,28 +162,66 @@ impl Weight {
     }
 }
 
-/// Every name that fits one socket in the way.
-fn names(snapshot: &Snapshot, attempt: &Attempt, old: &Socket) -> Vec<Cause> {
-    let mut names = vec![state_name(snapshot, old)];
-    owner_names(snapshot, old, &mut names);
-    overlap_names(attempt, old, &mut names);
-    option_names(snapshot, attempt, old, &mut names);
-    names
+/// What every socket of the port is named in the light of.
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    attempt: &'a Attempt,
+    /// Who listens on the port.
+    listeners: Vec<&'a Socket>,
+    /// Whether a socket is bound to the port and does not listen.
+    bound_beside: bool,
 }
 
-/// The plain state, in the light of the other end.
-fn state_name(snapshot: &Snapshot, old: &Socket) -> Cause {
-    match old.state {
-        _ if matches!(old.inet(), Some((Transport::Udp, ..))) => Cause::Udp,
-        State::Listen => Cause::Listener,
-        State::Bound | State::Unconn => Cause::BoundNotListening,
-        State::TimeWait => Cause::TimeWait,
-        State::FinWait2 if old.ownerless() => Cause::FinWait2,
-        _ if old.ownerless() => Cause::ClosingOrphan,
-        _ if old.inet().map(|(_, local, _)| local) == old.remote => Cause::SelfConnect,
-        _ if outgoing(snapshot, old) => Cause::EphemeralCollision,
-        State::CloseWait => Cause::CloseWait,
-        _ => Cause::EstablishedLeftover,
+impl<'a> View<'a> {
+    fn new(snapshot: &'a Snapshot, attempt: &'a Attempt) -> View<'a> {
+        let on_the_port = |socket: &&Socket| socket.address.port() == attempt.address.port();
+        let in_state =
+            |state| snapshot.sockets.iter().filter(on_the_port).filter(move |socket| socket.state == state);
+        View {
+            snapshot,
+            attempt,
+            listeners: in_state(State::Listen).collect(),
+            bound_beside: in_state(State::Bound).next().is_some(),
+        }
+    }
+
+    /// Every name that fits one socket in the way.
+    fn names(&self, old: &Socket) -> Vec<Cause> {
+        let mut names = vec![self.state_name(old)];
+        owner_names(self.snapshot, old, &mut names);
+        overlap_names(self.attempt, old, &mut names);
+        self.option_names(old, &mut names);
+        names
+    }
+
+    /// The plain state, in the light of the other end. A connection of a server that still listens is
+    /// part of that server.
+    fn state_name(&self, old: &Socket) -> Cause {
+        let served = |local| self.listeners.iter().any(|listener| serves(listener, local));
+        match old.state {
+            _ if matches!(old.inet(), Some((Transport::Udp, ..))) => Cause::Udp,
+            State::Listen => Cause::Listener,
+            State::Bound | State::Unconn => Cause::BoundNotListening,
+            _ if old.inet().map(|(_, local, _)| local) == old.remote => Cause::SelfConnect,
+            _ if outgoing(self.snapshot, old) => Cause::EphemeralCollision,
+            State::TimeWait => Cause::TimeWait,
+            State::FinWait2 if old.ownerless() => Cause::FinWait2,
+            _ if old.ownerless() => Cause::ClosingOrphan,
+            _ if old.inet().is_some_and(|(_, local, _)| served(local)) => Cause::Listener,
+            State::CloseWait => Cause::CloseWait,
+            _ => Cause::EstablishedLeftover,
+        }
+    }
+
+    /// Names for an option that decides: only where the attempt has that option, or as a side remark.
+    fn option_names(&self, old: &Socket, names: &mut Vec<Cause>) {
+        if self.attempt.reuseport && !old.mini {
+            names.push(Cause::ReuseportMismatch);
+        }
+        let both_reuseaddr = self.attempt.reuseaddr && old.options.reuseaddr == Some(true);
+        if both_reuseaddr && old.state == State::Listen && self.bound_beside {
+            names.push(Cause::SecondListen);
+        }
     }
 }
 
@@ -297,19 +340,5 @@ fn overlap_names(attempt: &Attempt, old: &Socket, names: &mut Vec<Cause>) {
         }
     } else if any(new) != any(there) && Weight::of(old) == Weight::BoundItself {
         names.push(Cause::WildcardVsSpecific);
-    }
-}
-
-/// Names for an option that decides: only where the attempt has that option, or as a side remark.
-fn option_names(snapshot: &Snapshot, attempt: &Attempt, old: &Socket, names: &mut Vec<Cause>) {
-    if attempt.reuseport && !old.mini {
-        names.push(Cause::ReuseportMismatch);
-    }
-    let bound_beside = snapshot.sockets.iter().any(|other| {
-        other.state == State::Bound && other.inet().map(|i| i.1.port()) == old.inet().map(|i| i.1.port())
-    });
-    if attempt.reuseaddr && old.state == State::Listen && old.options.reuseaddr == Some(true) && bound_beside
-    {
-        names.push(Cause::SecondListen);
     }
 }

@@ -102,6 +102,11 @@ fn sentence(case: &Case) -> String {
         Cause::SelfConnect => format!(
             "{somebody} connected to {there} while nobody listened there, and so was connected to itself."
         ),
+        Cause::EphemeralCollision if case.blockers().all(Socket::ownerless) => format!(
+            "No process holds {there} any more: what is left of an outgoing connection{} keeps it{}.",
+            to_whom(case),
+            left(case)
+        ),
         Cause::EphemeralCollision => {
             format!("{somebody} uses {there} as the local end of an outgoing connection{}.", to_whom(case))
         }

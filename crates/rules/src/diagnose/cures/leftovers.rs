@@ -6,13 +6,15 @@ use crate::cause::Cause;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::diagnose::summary::longest_timer;
 use crate::socket::{Socket, State};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The kernel's timer wheel may keep a TIME_WAIT this much longer than its timer says (HZ=250).
-const WHEEL_MS: u64 = 2_100;
+/// The kernel's timer wheel may keep a TIME_WAIT this much longer than its timer says: one step, which for
+/// a minute is 5.1 s at HZ=100, 2 s at HZ=250 and 4.1 s at HZ=1000 (kernel/time/timer.c).
+const WHEEL_MS: u64 = 5_200;
 
 /// One command destroys at most this many connections by name; more go by state.
 const BY_NAME: usize = 3;
@@ -102,6 +104,9 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
         wait_ms: None,
         promise: Promise::Perhaps,
     });
+    if case.blockers().all(Socket::ownerless) {
+        cures.extend(wait(case));
+    }
     cures.push(if explicit {
         in_source(
             "Have the program that connects leave the choice of its port to connect(), or bind a port outside the ephemeral range.".into(),
@@ -141,13 +146,14 @@ pub(super) fn self_connect(case: &Case) -> Vec<Cure> {
 /// Wait until the kernel's own timers have run out, where each socket has one.
 fn wait(case: &Case) -> Option<Cure> {
     let sockets: Vec<&Socket> = case.blockers().collect();
+    let blockers: BTreeSet<usize> = case.naming.primary.iter().copied().collect();
     let left = u64::from(longest_timer(case.blockers())?);
     let wait_ms = left + WHEEL_MS;
     let seconds = wait_ms.div_ceil(1000);
     Some(Cure {
         action: Action::Wait,
         says: format!(
-            "Wait: the kernel lets go by itself in {} s, at most 2 s later{}.",
+            "Wait: the kernel lets go by itself in {} s, at most 5 s later{}.",
             left.div_ceil(1000),
             if sockets.iter().any(|socket| socket.state == State::FinWait2) {
                 " (a minute more if the other end closes meanwhile)"
@@ -160,7 +166,7 @@ fn wait(case: &Case) -> Option<Cure> {
         needs: None,
         source: None,
         wait_ms: Some(wait_ms),
-        promise: once_gone(case, case.attempt, |socket| sockets.contains(&socket)),
+        promise: once_gone(case, case.attempt, |index, _| blockers.contains(&index)),
     })
 }
 
@@ -194,6 +200,7 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
             ))
         })
         .collect();
+    let blockers: BTreeSet<usize> = case.naming.primary.iter().copied().collect();
     let all_remains = sockets.iter().all(|socket| socket.state == State::TimeWait);
     let commands = if by_name.len() > BY_NAME && all_remains {
         let port = format!(":{}", case.attempt.address.port().unwrap_or_default());
@@ -210,8 +217,8 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
         source: None,
         wait_ms: None,
         // The port of a socket that was bound by name stays taken until its program closes it.
-        promise: once_gone(case, case.attempt, |socket| {
-            sockets.contains(&socket) && socket.bound_explicitly != Some(true)
+        promise: once_gone(case, case.attempt, |index, socket| {
+            blockers.contains(&index) && socket.bound_explicitly != Some(true)
         }),
     }
 }

@@ -141,12 +141,17 @@ fn promise(snapshot: &Snapshot, attempt: &Attempt) -> Promise {
 }
 
 /// What becomes of an attempt when some sockets are gone and all others are as they were.
-fn once_gone(case: &Case, attempt: &Attempt, gone: impl Fn(&Socket) -> bool) -> Promise {
+fn once_gone(case: &Case, attempt: &Attempt, gone: impl Fn(usize, &Socket) -> bool) -> Promise {
     let Snapshot { kernel, coverage, sockets, sysctls, locality, path, .. } = case.snapshot;
     let left = Snapshot {
         kernel: kernel.clone(),
         coverage: coverage.clone(),
-        sockets: sockets.iter().filter(|socket| !gone(socket)).cloned().collect(),
+        sockets: sockets
+            .iter()
+            .enumerate()
+            .filter(|(index, socket)| !gone(*index, socket))
+            .map(|(_, socket)| socket.clone())
+            .collect(),
         sysctls: sysctls.clone(),
         locality: locality.clone(),
         path: path.clone(),

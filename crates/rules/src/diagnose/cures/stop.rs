@@ -24,7 +24,7 @@ fn cure(action: Action, says: String, commands: Vec<Command>, harms: String, nee
 /// accepted from them, are then gone at once; their connections are not, unless the peer has closed:
 /// they go through the closing states, for a minute or more, and keep the port meanwhile.
 fn once_ended(case: &Case, attempt: &Attempt, processes: &[&Process]) -> Promise {
-    once_gone(case, attempt, |socket| {
+    once_gone(case, attempt, |_, socket| {
         let holdings = socket.owners.holdings();
         let theirs = !holdings.is_empty()
             && holdings.iter().all(|holding| processes.iter().any(|process| process.pid == holding.pid));

@@ -15,7 +15,7 @@ use crate::diagnosis::Diagnosis;
 use crate::judge::judge;
 use crate::snapshot::Snapshot;
 use crate::socket::{Socket, State};
-use crate::verdict::Verdict;
+use crate::verdict::{Outcome, Verdict};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -34,6 +34,7 @@ pub fn diagnose(snapshot: &Snapshot, attempt: &Attempt) -> Diagnosis {
     let cures = cures::cures(&case);
     let mut warnings = warnings(snapshot, attempt);
     warnings.splice(0..0, cures::useless_option(&case));
+    warnings.extend(shared(snapshot, &case));
     Diagnosis {
         attempt: attempt.clone(),
         cause: naming.cause,
@@ -85,6 +86,31 @@ fn holders(snapshot: &Snapshot, attempt: &Attempt, verdict: &Verdict) -> Vec<usi
         }
     }
     shown
+}
+
+/// Whether a socket answers, rather than being the remains or the connection of something.
+fn serves(socket: &Socket) -> bool {
+    matches!(socket.state, State::Listen | State::Unconn)
+}
+
+/// Where an option would let a second server in beside a living one, what that means for both.
+fn shared(snapshot: &Snapshot, case: &Case) -> Option<String> {
+    let option = match (&case.verdict.outcome, &case.reuseaddr.outcome) {
+        (Outcome::Ok, _) if case.attempt.reuseport => "SO_REUSEPORT",
+        (Outcome::Ok, _) if case.attempt.reuseaddr => "SO_REUSEADDR",
+        (Outcome::Refused(_), Outcome::Ok) => "SO_REUSEADDR",
+        _ => return None,
+    };
+    let plain = Attempt { reuseaddr: false, reuseport: false, ..case.attempt.clone() };
+    let verdict = judge(snapshot, &plain);
+    let mut servers =
+        verdict.by().iter().filter_map(|&index| snapshot.sockets.get(index)).filter(|s| serves(s));
+    let server = servers.next()?;
+    Some(match (server.state, option) {
+        (State::Listen, _) => "Two servers on one address: the kernel then splits new connections between them, so that each client reaches one or the other.".into(),
+        (_, "SO_REUSEPORT") => "Two sockets on one address: the kernel then splits the datagrams between them.".into(),
+        _ => format!("With {option} both sockets have the address, and the newest one gets the datagrams: the other goes deaf."),
+    })
 }
 
 /// What to know besides: true of the address, not of this moment.

@@ -1,13 +1,15 @@
 //! The one sentence that comes first: what happened, to whom it is due, and how long it lasts where
 //! the kernel knows. Cures follow elsewhere.
 
-use super::{Case, who};
+use super::{Case, serves, who};
 use crate::address::{Address, Transport};
+use crate::attempt::Attempt;
 use crate::cause::Cause;
+use crate::judge::judge;
 use crate::owner::Ownership;
 use crate::snapshot::{Locality, PathFact};
 use crate::socket::{Socket, State, TimerKind};
-use crate::verdict::{Errno, Outcome, Rule};
+use crate::verdict::{Errno, Fact, Outcome, Rule};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,15 +18,31 @@ pub(super) fn summary(case: &Case) -> String {
     let text = sentence(case);
     match &case.verdict.outcome {
         Outcome::Unknown { missing, .. } if case.naming.cause != Cause::Unknown => {
-            let facts: Vec<String> =
-                missing.iter().take(2).map(|f| f.describe(|i| name_socket(case, i))).collect();
-            format!(
-                "{text} Whether that refuses this bind cannot be said: not known is {}.",
-                facts.join("; ")
-            )
+            format!("{text} {}", open_question(case, missing))
         }
         _ => text,
     }
+}
+
+/// What is not known, where it decides.
+fn open_question(case: &Case, missing: &[Fact]) -> String {
+    let option = match missing.first() {
+        Some(Fact::Reuseaddr(_)) if missing.iter().all(|f| matches!(f, Fact::Reuseaddr(_))) => "SO_REUSEADDR",
+        Some(Fact::Reuseport(_)) if missing.iter().all(|f| matches!(f, Fact::Reuseport(_))) => "SO_REUSEPORT",
+        _ => {
+            let mut facts: Vec<String> =
+                missing.iter().map(|fact| fact.describe(|i| name_socket(case, i))).collect();
+            facts.dedup();
+            facts.truncate(2);
+            return format!(
+                "Whether that refuses this bind cannot be said: not known is {}.",
+                facts.join("; ")
+            );
+        }
+    };
+    format!(
+        "Whether that refuses this bind cannot be said: it is not known whether the old socket had {option}, which root or --probe finds out."
+    )
 }
 
 fn name_socket(case: &Case, index: usize) -> String {
@@ -40,7 +58,12 @@ fn sentence(case: &Case) -> String {
     let somebody = holder.clone().unwrap_or_else(|| "A process".into());
     let there = case.blockers().next().map(|socket| spoken(&socket.address)).unwrap_or_default();
     match case.naming.cause {
-        Cause::Free => format!("{wanted} is free: nothing stands in the way of this bind."),
+        Cause::Free => match sharer(case) {
+            Some(sharer) => {
+                format!("{wanted} can be bound, and would then be shared with {sharer}, who has it now.")
+            }
+            None => format!("{wanted} is free: nothing stands in the way of this bind."),
+        },
         Cause::OtherNetns => {
             let sockets = case.snapshot.elsewhere.iter().map(|other| &other.socket);
             let who = who::several(&who::processes(case.snapshot, sockets));
@@ -156,6 +179,14 @@ fn sentence(case: &Case) -> String {
         ),
         Cause::NoSocket => format!("No socket stands in the way of {wanted}, yet traffic to it is diverted."),
     }
+}
+
+/// Who serves the address now and would let this bind in beside it, by an option of both.
+fn sharer(case: &Case) -> Option<String> {
+    let plain = Attempt { reuseaddr: false, reuseport: false, ..case.attempt.clone() };
+    let verdict = judge(case.snapshot, &plain);
+    let servers = verdict.by().iter().filter_map(|&index| case.snapshot.sockets.get(index));
+    who::several(&who::processes(case.snapshot, servers.filter(|socket| serves(socket))))
 }
 
 /// An address as people say it: TCP goes without saying.

@@ -96,7 +96,11 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
     }
     cures.push(Cure {
         action: Action::BindElsewhere,
-        says: "Start the server on a port outside the ephemeral range.".into(),
+        says: if case.snapshot.sysctls.ephemeral(port) {
+            "Start the server on a port outside the ephemeral range.".into()
+        } else {
+            "Start the server on another port.".into()
+        },
         commands: vec![Command::new(["inuse".into(), "next".into(), case.attempt.address.to_string()])],
         harms: "nobody".into(),
         needs: None,
@@ -109,7 +113,8 @@ pub(super) fn collision(case: &Case) -> Vec<Cure> {
     }
     cures.push(if explicit {
         in_source(
-            "Have the program that connects leave the choice of its port to connect(), or bind a port outside the ephemeral range.".into(),
+            "Have the program that connects leave the choice of its port to connect(), or bind another port."
+                .into(),
             SourceFix::BindAddressNoPort,
             Promise::FromNowOn,
         )

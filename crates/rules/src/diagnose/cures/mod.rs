@@ -96,9 +96,7 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
 /// Why SO_REUSEADDR, the usual advice, is none here: the old socket lacks it, which people do not expect.
 /// `None` where it helps, where nobody would think of it, and for a listener (the verdict says that).
 pub(super) fn useless_option(case: &Case) -> Option<String> {
-    if case.attempt.address.inet().is_none() || case.attempt.reuseaddr {
-        return None;
-    }
+    case.attempt.address.inet()?;
     let (Outcome::Refused(_), Outcome::Refused(refusal)) = (&case.verdict.outcome, &case.reuseaddr.outcome)
     else {
         return None;
@@ -115,7 +113,8 @@ pub(super) fn useless_option(case: &Case) -> Option<String> {
         _ => "",
     };
     Some(format!(
-        "SO_REUSEADDR on your side would not help this time: the kernel asks for it on the old socket too, and that one was made without it.{from_now_on}"
+        "SO_REUSEADDR on your side {} not help this time: the kernel asks for it on the old socket too, and that one was made without it.{from_now_on}",
+        if case.attempt.reuseaddr { "does" } else { "would" }
     ))
 }
 

@@ -202,7 +202,9 @@ impl<'a> View<'a> {
             _ if matches!(old.inet(), Some((Transport::Udp, ..))) => Cause::Udp,
             State::Listen => Cause::Listener,
             State::Bound | State::Unconn => Cause::BoundNotListening,
-            _ if old.inet().map(|(_, local, _)| local) == old.remote => Cause::SelfConnect,
+            _ if !old.ownerless() && old.inet().map(|(_, local, _)| local) == old.remote => {
+                Cause::SelfConnect
+            }
             _ if outgoing(self.snapshot, old) => Cause::EphemeralCollision,
             State::TimeWait => Cause::TimeWait,
             State::FinWait2 if old.ownerless() => Cause::FinWait2,

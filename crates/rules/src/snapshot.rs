@@ -74,6 +74,14 @@ pub struct KernelVersion {
     pub release: String,
 }
 
+impl KernelVersion {
+    /// Whether one walk of sock_diag brings both address families, in the order of the kernel's own chain:
+    /// since Linux 5.9 it does not ask for a family.
+    pub fn dumps_one_chain(&self) -> bool {
+        (self.major, self.minor) >= (5, 9)
+    }
+}
+
 /// How completely a port was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
@@ -95,7 +103,8 @@ pub struct Coverage {
     /// Whether unix sockets were asked for.
     pub unix: bool,
     /// Whether the order of `sockets` is that of the kernel's own chain across address families.
-    /// sock_diag dumps one family at a time, so a live snapshot says false.
+    /// Where sock_diag walks a chain once for both families, a live snapshot says so
+    /// ([`KernelVersion::dumps_one_chain`]).
     pub one_chain: bool,
 }
 

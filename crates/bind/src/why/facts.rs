@@ -8,7 +8,7 @@ use inuse_kernel::sockdiag::{InetQuery, States};
 use inuse_kernel::version::kernel_version;
 use inuse_kernel::{locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::UnixName;
-use inuse_rules::snapshot::{Depth, PathFact};
+use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
 use inuse_rules::{Address, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
 use std::collections::BTreeSet;
@@ -28,9 +28,7 @@ impl Asker {
             asker: self.own_bind.then(std::process::id),
             ..Snapshot::default()
         };
-        // Since 5.9 one walk brings both families, in the order of the kernel's own chain.
-        snapshot.coverage.one_chain =
-            snapshot.kernel.as_ref().is_some_and(|kernel| (kernel.major, kernel.minor) >= (5, 9));
+        snapshot.coverage.one_chain = snapshot.kernel.as_ref().is_some_and(KernelVersion::dumps_one_chain);
         match sysctl::sysctls(&self.netns) {
             Ok(seen) => snapshot.sysctls = seen.into_found(&mut snapshot.blind),
             Err(error) => snapshot.blind_to(error.blind_spot()),

@@ -82,7 +82,7 @@ fn play(cases: u64, seed: u64, family: Family, json: bool) -> io::Result<ExitCod
         Family::Tcp => &[Part::TcpSingle, Part::TcpMixed],
         Family::Udp => &[Part::UdpSingle, Part::UdpMixed],
         Family::Unix => &[Part::Unix],
-        Family::Port0 => &[Part::Port0],
+        Family::Port0 => &[Part::Port0, Part::Connect],
         Family::Privilege => &[Part::Privilege],
         Family::All => &Part::ALL,
     };

@@ -25,13 +25,21 @@ impl Looker {
         Ok(Looker { diag: SockDiag::open(&Netns::current()).map_err(io::Error::other)? })
     }
 
-    /// The sockets that a query asks for, in the order of the dump.
+    /// The sockets that a query asks for, in the order of the dump. Of connections it says whether they
+    /// asked for their port, as `why` finds it out.
     ///
     /// # Errors
     /// What the kernel says to the dump.
     pub fn rows(&mut self, query: &InetQuery) -> io::Result<Vec<Socket>> {
         let mut rows = Vec::new();
         self.diag.inet(query, &mut |row| rows.push(row)).map_err(io::Error::other)?;
+        let connection = |row: &Socket| row.remote.is_some() && !row.mini;
+        if query.transport == Transport::Tcp && rows.iter().any(connection) {
+            let chosen = self.diag.port_not_asked_for(query).map_err(io::Error::other)?;
+            for row in rows.iter_mut().filter(|row| connection(row)) {
+                row.bound_explicitly = Some(!chosen.contains(&row.cookie));
+            }
+        }
         Ok(rows)
     }
 }
@@ -47,7 +55,6 @@ pub fn complete(mut socket: Socket, facts: Option<&Facts>) -> Option<Socket> {
                 v6only: Some(facts.v6only),
                 learned: Learned::Getsockopt,
             };
-            socket.bound_explicitly = Some(facts.explicit);
             Some(socket)
         }
         None => (socket.state == State::SynRecv).then_some(socket),
@@ -78,6 +85,7 @@ impl Kernel {
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot { kernel: self.0.clone(), ..Snapshot::default() };
         snapshot.coverage.bound_inactive = true;
+        snapshot.coverage.one_chain = self.0.as_ref().is_some_and(KernelVersion::dumps_one_chain);
         snapshot
     }
 

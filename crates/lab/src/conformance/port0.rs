@@ -26,23 +26,32 @@ use super::situation::{self, Answer, Facts, Situation, reachable};
 use super::{tcp, udp};
 use crate::sys::sockopt as raw;
 
-/// How many situations are asked about.
+/// How many situations are asked about, of each call.
 const COUNT: u64 = 3000;
 
-/// Plays all of it.
+/// Who chooses the port for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// bind() to port 0.
+    Bind,
+    /// connect() without a port.
+    Connect,
+}
+
+/// Plays all cases of one call.
 ///
 /// # Errors
 /// Where something cannot be staged.
-pub fn run(player: &mut Player) -> io::Result<Tally> {
+pub fn run(player: &mut Player, asks: Asks) -> io::Result<Tally> {
     let mut tally = Tally::default();
     for index in 0..COUNT {
-        one(player, &mut Random::new(0, index), &mut tally)?;
+        one(player, asks, &mut Random::new(0, index), &mut tally)?;
     }
     player.renew()?;
     Ok(tally)
 }
 
-fn one(player: &mut Player, random: &mut Random, tally: &mut Tally) -> io::Result<()> {
+fn one(player: &mut Player, asks: Asks, random: &mut Random, tally: &mut Tally) -> io::Result<()> {
     let transport = if random.percent(60) { Transport::Tcp } else { Transport::Udp };
     let count = random.one_of([1_u16, 1, 2, 2, 3, 4]);
     let low = player.fresh_ports(count + 1)? + u16::from(random.percent(50));
@@ -75,7 +84,7 @@ fn one(player: &mut Player, random: &mut Random, tally: &mut Tally) -> io::Resul
         make.device = Device::Loopback;
     }
     let device = if make.device == Device::Loopback { LOOPBACK } else { 0 };
-    let connects = random.percent(40);
+    let connects = asks == Asks::Connect;
 
     let query = InetQuery { transport, ports: Ports::Local(low, high), states: States::ALL };
     let mut rows = Looker::new()?.rows(&query)?;

@@ -10,9 +10,10 @@ use super::case::Case;
 use super::compare::{Comparison, knowledge};
 use super::generate::Family;
 use super::play::{Played, Player};
+use super::port0::{self, Asks};
 use super::random::Random;
 use super::shrink::shrink;
-use super::{port0, privilege, unix};
+use super::{privilege, unix};
 
 /// Mismatches that are shrunk and shown; more of them say nothing new.
 const SHOWN: usize = 20;
@@ -28,8 +29,10 @@ pub enum Part {
     UdpSingle,
     /// Several old UDP sockets.
     UdpMixed,
-    /// bind() to port 0 and connect() in a tiny range.
+    /// bind() to port 0 in a tiny range.
     Port0,
+    /// connect() without a port in a tiny range.
+    Connect,
     /// Unix paths and abstract names.
     Unix,
     /// Privileged ports and addresses that are not ours.
@@ -38,12 +41,13 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 7] = [
+    pub const ALL: [Part; 8] = [
         Part::TcpSingle,
         Part::TcpMixed,
         Part::UdpSingle,
         Part::UdpMixed,
         Part::Port0,
+        Part::Connect,
         Part::Unix,
         Part::Privilege,
     ];
@@ -56,6 +60,7 @@ impl Part {
             Part::UdpSingle => "udp single",
             Part::UdpMixed => "udp mixed",
             Part::Port0 => "port 0",
+            Part::Connect => "connect",
             Part::Unix => "unix",
             Part::Privilege => "privilege",
         }
@@ -68,7 +73,7 @@ impl Part {
             Part::TcpMixed => 4,
             Part::UdpSingle => 1,
             Part::UdpMixed => 2,
-            Part::Port0 | Part::Unix | Part::Privilege => 0,
+            Part::Port0 | Part::Connect | Part::Unix | Part::Privilege => 0,
         }
     }
 }
@@ -165,7 +170,8 @@ pub fn run_parts(parts: &[Part], cases: u64, seed: u64) -> io::Result<Results> {
             Part::TcpMixed => sampled(&mut player, Family::TcpMixed, count, seed)?,
             Part::UdpSingle => sampled(&mut player, Family::UdpSingle, count, seed)?,
             Part::UdpMixed => sampled(&mut player, Family::UdpMixed, count, seed)?,
-            Part::Port0 => port0::run(&mut player)?,
+            Part::Port0 => port0::run(&mut player, Asks::Bind)?,
+            Part::Connect => port0::run(&mut player, Asks::Connect)?,
             Part::Unix => unix::run(&mut player)?,
             Part::Privilege => privilege::run(&mut player)?,
         };

@@ -33,8 +33,6 @@ pub struct Facts {
     pub reuseport: bool,
     /// The effective `IPV6_V6ONLY`.
     pub v6only: bool,
-    /// Whether its own bind() asked for the port.
-    pub explicit: bool,
 }
 
 /// What the kernel said: `None` for success, and the call that failed.
@@ -135,8 +133,8 @@ impl<'g> Situation<'g> {
     }
 
     /// Writes down what is known of a socket before it is closed.
-    pub fn note(&mut self, socket: impl AsFd, explicit: bool) {
-        if let Some((cookie, facts)) = read_facts(&socket, explicit) {
+    pub fn note(&mut self, socket: impl AsFd) {
+        if let Some((cookie, facts)) = read_facts(&socket) {
             self.facts.insert(cookie, facts);
         }
     }
@@ -167,14 +165,14 @@ impl<'g> Situation<'g> {
     /// after the attempt.
     pub fn learn(&mut self) {
         while let Some((socket, _)) = self.accept_any(0) {
-            self.note(&socket, false);
+            self.note(&socket);
             reset(socket);
         }
-        for (socket, explicit) in &self.live {
-            self.facts.extend(read_facts(socket, *explicit));
+        for (socket, _) in &self.live {
+            self.facts.extend(read_facts(socket));
         }
         for socket in &self.listeners {
-            self.facts.extend(read_facts(socket, true));
+            self.facts.extend(read_facts(socket));
         }
     }
 }
@@ -306,14 +304,13 @@ pub fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn read_facts(socket: impl AsFd, explicit: bool) -> Option<(u64, Facts)> {
+fn read_facts(socket: impl AsFd) -> Option<(u64, Facts)> {
     let cookie = sockopt::socket_cookie(&socket).ok()?;
     let facts = Facts {
         reuseaddr: sockopt::socket_reuseaddr(&socket).ok()?,
         reuseport: sockopt::socket_reuseport(&socket).ok()?,
         // IPv4 sockets do not have the option.
         v6only: sockopt::ipv6_v6only(&socket).unwrap_or(false),
-        explicit,
     };
     Some((cookie, facts))
 }

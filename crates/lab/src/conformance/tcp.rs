@@ -218,7 +218,7 @@ fn drive(situation: &mut Situation<'_>, socket: OwnedFd, peer: OwnedFd, explicit
     if end == End::FinWait2Orphan {
         let _ = raw::set_int(&socket, libc::IPPROTO_TCP, libc::TCP_LINGER2, LINGER2_SECONDS);
     }
-    situation.note(&socket, explicit);
+    situation.note(&socket);
     match end {
         End::CloseWait => {
             let _ = both(&peer);

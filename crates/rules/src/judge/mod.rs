@@ -33,7 +33,9 @@ use newcomer::Newcomer;
 /// What the kernel would say to socket(), the attempt's options, bind() and (TCP, unix stream and
 /// seqpacket) listen(), from the facts of the snapshot.
 ///
-/// Cost: linear in the sockets of the snapshot.
+/// Cost: linear in the sockets of the snapshot, where SO_REUSEPORT is in play also times the logarithm of
+/// how many kinds of them there are. Only where more than ten datagram sockets have the port is it the
+/// square of those on the newcomer's own address that are connected.
 pub fn judge(snapshot: &Snapshot, attempt: &Attempt) -> Verdict {
     match &attempt.address {
         Address::Unix { kind, name } => unix::judge(snapshot, attempt, *kind, name),

@@ -13,27 +13,80 @@ use super::newcomer::Newcomer;
 use super::overlap::{self, Old};
 use super::quirks::Quirks;
 use crate::address::v4_part;
-use crate::socket::{Socket, State};
+use crate::socket::{Options, Socket, State};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether the bucket may remember somebody who lets the newcomer pass everyone `in_the_way`.
+///
+/// Cost: near-linear. Sockets that the rule cannot tell apart are compared once, and of the binders only
+/// those that cover the newcomer: a handful, whatever the number of sockets.
 pub(super) fn may_be_remembered<'a>(
-    mut on_the_port: impl Iterator<Item = &'a Socket>,
+    on_the_port: impl Iterator<Item = &'a Socket>,
     new: &Newcomer,
     in_the_way: &[&Socket],
     quirks: Quirks,
 ) -> bool {
-    new.reuseport
-        && on_the_port.any(|witness| {
-            witness.options.reuseport != Some(false)
-                && may_be_of(witness, new.uid, quirks)
-                && binders(witness).iter().any(|binder| {
-                    (quirks.remembers_any_address || covers(binder, new))
-                        && in_the_way.iter().all(|c| core::ptr::eq(*c, witness) || beside(binder, c, quirks))
-                })
-        })
+    if !new.reuseport {
+        return false;
+    }
+    let witnesses: BTreeMap<Kind, &Socket> = on_the_port
+        .filter(|old| old.options.reuseport != Some(false) && may_be_of(old, new.uid, quirks))
+        .map(|old| (Kind::of(old), old))
+        .collect();
+    let mut binders: BTreeMap<(IpAddr, bool, u32), (Newcomer, BTreeSet<Kind>)> = BTreeMap::new();
+    for (kind, witness) in witnesses {
+        for binder in self::binders(witness) {
+            if quirks.remembers_any_address || covers(&binder, new) {
+                let key = (binder.ip, binder.v6only, binder.device);
+                binders.entry(key).or_insert_with(|| (binder, BTreeSet::new())).1.insert(kind);
+            }
+        }
+    }
+    if binders.is_empty() {
+        return false;
+    }
+    let mut ways: BTreeMap<Kind, (usize, &Socket)> = BTreeMap::new();
+    for old in in_the_way {
+        ways.entry(Kind::of(old)).or_insert((0, old)).0 += 1;
+    }
+    binders.values().any(|(binder, witnesses)| {
+        let mut apart = ways.iter().filter(|(_, (_, old))| !beside(binder, old, quirks));
+        match (apart.next(), apart.next()) {
+            (None, _) => true,
+            // The one who came between may be the witness itself.
+            (Some((kind, (1, _))), None) => witnesses.contains(kind),
+            _ => false,
+        }
+    })
+}
+
+/// Everything of a socket that the rule looks at. Of two sockets of a kind either both stand in the way or
+/// neither.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    place: Option<(IpAddr, u32)>,
+    state: (State, bool),
+    options: [Option<bool>; 3],
+    explicit: Option<bool>,
+    uid: Option<u32>,
+    no_inode: bool,
+}
+
+impl Kind {
+    fn of(socket: &Socket) -> Kind {
+        let Options { reuseaddr, reuseport, v6only, .. } = socket.options;
+        Kind {
+            place: socket.inet().map(|(_, local, device)| (local.ip(), device)),
+            state: (socket.state, socket.mini),
+            options: [reuseaddr, reuseport, v6only],
+            explicit: socket.bound_explicitly,
+            uid: socket.uid,
+            no_inode: socket.inode == 0,
+        }
+    }
 }
 
 /// Whether whoever bound for the witness may be that user.

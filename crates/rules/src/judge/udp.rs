@@ -49,8 +49,8 @@ fn address(old: &Socket) -> Option<IpAddr> {
 /// A chain in an order that it may have.
 type Chain<'a> = Vec<(usize, &'a Socket)>;
 
-/// The orders that the port's chain may have. sock_diag dumps each family by itself, so the order
-/// between IPv4 and IPv6 sockets may be unknown; only the first that decides counts, so two orders
+/// The orders that the port's chain may have. Before Linux 5.9 sock_diag dumps each family by itself, so
+/// the order between IPv4 and IPv6 sockets is not known; only the first that decides counts, so two orders
 /// stand for all. A new socket goes to the head, but an IPv6 one with SO_REUSEPORT to the tail
 /// (`sk_add_node_rcu`), behind every IPv4 one.
 fn orders<'a>(snapshot: &Snapshot, chain: Chain<'a>) -> Vec<Chain<'a>> {

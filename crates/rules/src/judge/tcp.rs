@@ -79,15 +79,18 @@ fn stands(new: &Newcomer, index: usize, old: &Socket, quirks: Quirks) -> Stands 
         return Stands::Aside;
     }
     let facts = Facts::of(old, local.ip(), new);
-    let mut ways = facts.combinations().map(|settled| conflict(new, old, local.ip(), settled, quirks));
-    let first = ways.next().flatten();
-    match (first, ways.all(|way| way.is_some() == first.is_some())) {
-        (None, true) => Stands::Aside,
-        (Some(rule), true) => Stands::InTheWay(rule),
-        (_, false) => Stands::Perhaps(
+    let ways: Vec<Option<Rule>> =
+        facts.combinations().map(|settled| conflict(new, old, local.ip(), settled, quirks)).collect();
+    let mut rules = ways.iter().flatten().copied();
+    let Some(first) = rules.next() else { return Stands::Aside };
+    if ways.contains(&None) {
+        return Stands::Perhaps(
             facts.that_matter(index, |settled| conflict(new, old, local.ip(), settled, quirks).is_some()),
-        ),
+        );
     }
+    // All refuse, perhaps by different rules: one that says nothing of an unknown fact.
+    let rule = if facts.bear(first) { first } else { rules.find(|&rule| facts.bear(rule)).unwrap_or(first) };
+    Stands::InTheWay(rule)
 }
 
 /// `inet_bind_conflict` and the address comparison, with every fact settled.
@@ -133,6 +136,15 @@ impl Facts {
         let v6only = if v4_part(ip).is_some() { Some(false) } else { old.options.v6only };
         let same_uid = if old.mini { Some(true) } else { old.uid.map(|uid| uid == new.uid) };
         Facts([v6only, old.options.reuseaddr, old.options.reuseport, same_uid])
+    }
+
+    /// Whether what the rule says of the old socket's options is known.
+    fn bear(&self, rule: Rule) -> bool {
+        match rule {
+            Rule::OldLacksReuseaddr => self.0[1].is_some(),
+            Rule::OldLacksReuseport => self.0[2].is_some(),
+            _ => true,
+        }
     }
 
     /// Every way to settle what is unknown; the known facts keep their value.

@@ -114,6 +114,15 @@ fn what_is_not_known_is_named_and_only_where_it_matters() {
 }
 
 #[test]
+fn the_rule_that_is_named_says_nothing_of_an_unknown_option() {
+    tcp("LISTEN@127.0.0.1?ra?rp~1000", "127.0.0.1+rp", "reuseport-uid");
+    tcp("BOUND@127.0.0.1?ra?rp~1000", "127.0.0.1+rp", "reuseport-uid");
+    tcp("LISTEN@127.0.0.1?ra?rp~1000", "127.0.0.1+ra+rp", "listener-never-shares");
+    tcp("BOUND@127.0.0.1?rp~1000", "127.0.0.1+ra+rp", "old-lacks-reuseaddr");
+    tcp("BOUND@127.0.0.1?ra~1000", "127.0.0.1+rp", "old-lacks-reuseport");
+}
+
+#[test]
 fn the_memory_of_reuseport_leaves_the_answer_open() {
     // The bucket may remember the first one, and then the second is not looked at.
     let open = "unknown in which order SO_REUSEPORT sockets came to this port (no interface shows it)";

@@ -1,9 +1,7 @@
 //! For whom an attempt is judged: the user of `--as-uid`, the user behind sudo, or the caller.
 
+use inuse_kernel::{Netns, caps};
 use std::fs;
-
-/// `CAP_NET_BIND_SERVICE`, its bit in the capability sets of capabilities(7).
-const CAP_NET_BIND_SERVICE: u32 = 10;
 
 /// The user of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,22 +14,34 @@ pub struct Caller {
     pub note: Option<String>,
 }
 
-/// The user for whom the attempt is judged.
+/// The user for whom an attempt in that namespace is judged.
 ///
 /// # Errors
 ///
 /// A line that says what is wrong with the name that was given.
-pub fn caller(as_uid: Option<&str>) -> Result<Caller, String> {
+pub fn caller(as_uid: Option<&str>, netns: &Netns) -> Result<Caller, String> {
     if let Some(written) = as_uid {
-        let uid = uid(written)?;
-        return Ok(Caller { uid, net_bind_service: uid == 0, note: None });
+        let named = named(written)?;
+        let net_bind_service = named.net_bind_service && caps::root_counts(netns);
+        return Ok(Caller { net_bind_service, ..named });
     }
     let euid = rustix::process::geteuid().as_raw();
     let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     Ok(match behind_sudo(euid, sudo_uid) {
         Some(uid) => Caller { uid, net_bind_service: false, note: Some(who_called_sudo(uid)) },
-        None => Caller { uid: euid, net_bind_service: may_bind_privileged(), note: None },
+        None => Caller { uid: euid, net_bind_service: caps::may_bind_privileged(netns), note: None },
     })
+}
+
+/// The user of `--as-uid`; root may bind privileged ports, as it is where root's user namespace owns the
+/// network namespace.
+///
+/// # Errors
+///
+/// A line that says what is wrong with the name.
+pub fn named(written: &str) -> Result<Caller, String> {
+    let uid = uid(written)?;
+    Ok(Caller { uid, net_bind_service: uid == 0, note: None })
 }
 
 /// The user behind sudo: root's own question is about root, and SUDO_UID means nothing without root.
@@ -58,17 +68,6 @@ fn uid(written: &str) -> Result<u32, String> {
     })
 }
 
-/// Reads `CapEff` of this process: proc_pid_status(5).
-fn may_bind_privileged() -> bool {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    match set {
-        Some(set) => set & (1 << CAP_NET_BIND_SERVICE) != 0,
-        None => rustix::process::geteuid().is_root(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn root_may_bind_privileged_ports_and_nobody_else_by_default() {
-        assert!(caller(Some("0")).unwrap().net_bind_service);
-        assert!(!caller(Some("12345")).unwrap().net_bind_service);
+        assert!(named("0").unwrap().net_bind_service);
+        assert!(!named("12345").unwrap().net_bind_service);
     }
 }

@@ -1,7 +1,7 @@
 //! Linux facts about sockets, their owners and their namespaces.
 //!
 //! What lives here: sock_diag (tcp, udp, unix), owners and processes, the options of other processes'
-//! sockets, network namespaces, sysctls, what is a local address, what stands at a unix path, and the events
+//! sockets, network namespaces and what a capability counts in them, sysctls, what is a local address, what stands at a unix path, and the events
 //! that announce a change of these. Every
 //! answer is a fact in the words of `inuse-rules`, and what could not be seen comes with it as a blind
 //! spot.
@@ -11,6 +11,7 @@
 
 #[cfg(feature = "bpf")]
 pub mod bpf;
+pub mod caps;
 mod duplicate;
 pub mod elsewhere;
 pub mod error;

@@ -121,6 +121,14 @@ impl Netns {
         self.other.is_none()
     }
 
+    /// A descriptor of the namespace's file. Needs /proc for the caller's own.
+    pub(crate) fn file(&self) -> Result<OwnedFd, Errno> {
+        match &self.other {
+            Some(other) => rustix::io::fcntl_dupfd_cloexec(other, 0),
+            None => open("/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()),
+        }
+    }
+
     /// Runs `act` in this namespace: at once in the caller's own, else in a thread that ends with it.
     /// What `act` opens stays in that namespace.
     ///

@@ -68,11 +68,11 @@ fn search(args: &NextArgs, output: &mut Output) -> Result<Option<Found>, Stop> {
     let Target::Inet { transport, host, device, ports } = start.target.clone() else {
         return Err(Stop::Mistake(start.blame_host("this is no port", "a unix name has no next one")));
     };
-    let caller = caller(None).map_err(Stop::Words)?;
+    let mut asker = open(&WhyOptions::default())?;
+    let caller = caller(None, asker.netns()).map_err(Stop::Words)?;
     if let Some(note) = &caller.note {
         output.say(note);
     }
-    let mut asker = open(&WhyOptions::default())?;
     let settings =
         inuse_kernel::sysctl::sysctls(asker.netns()).map_err(|error| Stop::Blind(error.to_string()))?.found;
     let range = settings.local_port_range.unwrap_or((32768, 60999));

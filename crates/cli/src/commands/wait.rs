@@ -31,10 +31,10 @@ pub fn run(args: &WaitArgs, output: &mut Output) -> ExitStatus {
 /// From the words to a waiter.
 fn prepare(args: &WaitArgs, output: &mut Output) -> Result<(Waiter, View), Stop> {
     let written = words(&args.addresses)?;
-    let caller = caller(args.as_uid.as_deref()).map_err(Stop::Words)?;
     let netns = args.netns.as_deref().map(NetnsName::new);
     let options = WhyOptions { netns, ..WhyOptions::default() };
     let asker = open(&options)?;
+    let caller = caller(args.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
     let mut groups: Vec<Vec<Attempt>> = Vec::new();
     for written in &written {
         let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);

@@ -4,7 +4,7 @@
 //! complete before the first byte is written: no duplicate of a socket is held while a reader is slow.
 
 use crate::args::WhyArgs;
-use crate::caller::{Caller, caller};
+use crate::caller::{Caller, caller, named};
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::redact::redact;
@@ -114,7 +114,6 @@ fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
         ));
     }
     let written = words(&args.addresses)?;
-    let caller = caller(args.as_uid.as_deref()).map_err(Stop::Words)?;
     if let Some(path) = &args.snapshot {
         let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
         return elsewhere(args, &written, &saved);
@@ -122,6 +121,7 @@ fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
     let netns = args.netns.as_deref().map(NetnsName::new);
     let options = WhyOptions { netns, probe: args.probe, ..WhyOptions::default() };
     let mut asker = open(&options)?;
+    let caller = caller(args.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
     let mut asks = Vec::new();
     for written in &written {
         let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
@@ -228,7 +228,7 @@ fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<A
     };
     let with_flags = |attempt: &Attempt| -> Result<Attempt, Stop> {
         let user = match &args.as_uid {
-            Some(_) => caller(args.as_uid.as_deref()).map_err(Stop::Words)?,
+            Some(written) => named(written).map_err(Stop::Words)?,
             None => Caller { uid: attempt.uid, net_bind_service: attempt.net_bind_service, note: None },
         };
         Ok(Attempt {

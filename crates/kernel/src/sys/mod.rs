@@ -8,3 +8,4 @@ pub(crate) mod getsockopt;
 pub(crate) mod kcmp;
 #[cfg(feature = "bpf")]
 pub(crate) mod mapped;
+pub(crate) mod ns_owner;

@@ -270,47 +270,6 @@ pub struct Case {
     pub attempt: Make,
 }
 
-impl Case {
-    /// Whether something happened that decides and of which no dump shows a trace.
-    ///
-    /// TCP: the port's bucket remembers a socket with SO_REUSEPORT of the attempt's user that is gone, has
-    /// the option no more, or whose connection another user accepted. UDP: the place in the chain of a
-    /// socket that got SO_REUSEPORT after its bind(), or was connected and is no more.
-    ///
-    /// With `remembers_reuseaddr` (before Linux 6.8) TCP also remembers that everybody came with
-    /// SO_REUSEADDR, whoever has switched it off since.
-    pub fn has_hidden_history(&self, remembers_reuseaddr: bool) -> bool {
-        match self.transport {
-            Transport::Tcp => {
-                let reuseport = |old: &Old| self.attempt.reuseport && old.hidden_reuseport(self.attempt.uid);
-                let reuseaddr = |old: &Old| {
-                    remembers_reuseaddr && self.attempt.reuseaddr && old.later == Later::Reuseaddr(false)
-                };
-                self.olds.iter().any(|old| reuseport(old) || reuseaddr(old))
-            }
-            Transport::Udp => self.olds.iter().any(|old| {
-                (old.make.spot.v6() && old.later == Later::Reuseport(true))
-                    || (old.fate == Fate::Disconnected && self.olds.len() > 10)
-            }),
-        }
-    }
-}
-
-impl Old {
-    /// Whether it bound with SO_REUSEPORT as that user, and no socket of that user shows it any more.
-    fn hidden_reuseport(&self, uid: u32) -> bool {
-        let had = self.make.reuseport || self.later == Later::Reuseport(true);
-        let hidden = match self.fate {
-            Fate::Bound(stay) | Fate::Listen(stay) => stay != Stay::Stays,
-            Fate::Connection { role: Role::Accepted { uid, listener }, end, .. } => {
-                !listener && (uid != self.make.uid || end == End::Reset)
-            }
-            _ => false,
-        };
-        had && self.make.uid == uid && (hidden || self.later == Later::Reuseport(false))
-    }
-}
-
 impl fmt::Display for Make {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.spot.ip() {

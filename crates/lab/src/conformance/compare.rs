@@ -70,6 +70,11 @@ fn possible(verdict: &Verdict) -> Vec<Option<i32>> {
     }
 }
 
+/// Whether a verdict allows what the kernel said.
+pub fn allows(verdict: &Verdict, answer: &Answer) -> bool {
+    possible(verdict).contains(&answer.errno.map(|e| e.raw_os_error()))
+}
+
 /// Hides facts at random and gives them back one by one: the kernel's answer must be possible all the
 /// while, and the set of possible answers must never grow.
 ///

@@ -351,10 +351,7 @@ fn offence(bytes: &[u8], error: &serde_json::Error) -> String {
 /// some TIME_WAIT, and none that an attempt without SO_REUSEADDR could share with.
 pub fn busy_snapshot(count: usize) -> (Snapshot, Attempt) {
     let states = [State::Established, State::TimeWait, State::Established, State::CloseWait];
-    let mut snapshot = Snapshot::default();
-    snapshot.coverage.bound_inactive = true;
-    snapshot.coverage.ports.insert((Transport::Tcp, PORT), Depth::Every);
-    snapshot.sockets = (0..count)
+    let sockets = (0..count)
         .map(|i| {
             let state = if i == 0 { State::Listen } else { states[i % states.len()] };
             let v4 = Ipv4Addr::new(10, 0, (i >> 8) as u8, i as u8);
@@ -373,5 +370,45 @@ pub fn busy_snapshot(count: usize) -> (Snapshot, Attempt) {
         .collect();
     let mut attempt = Attempt::plain(Address::tcp(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT)));
     attempt.freebind = true;
-    (snapshot, attempt)
+    (complete(sockets), attempt)
+}
+
+/// A snapshot of `count` TIME_WAITs on one address, as a server leaves them that closes first.
+pub fn time_wait_snapshot(count: usize) -> (Snapshot, Attempt) {
+    let here = Address::tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
+    let mut socket = Socket::new(here, State::TimeWait);
+    (socket.options.reuseaddr, socket.options.reuseport) = (Some(false), Some(false));
+    let attempt = Attempt {
+        reuseaddr: true,
+        freebind: true,
+        ..Attempt::plain(Address::tcp(([0, 0, 0, 0], PORT).into()))
+    };
+    (complete(vec![socket; count]), attempt)
+}
+
+/// The memory of SO_REUSEPORT at its worst: `count` sockets that may be remembered, as many others in the
+/// way, and an attempt with the option.
+pub fn reuseport_snapshot(count: usize) -> (Snapshot, Attempt) {
+    let sockets = (0..2 * count).map(|i| {
+        let witness = i < count;
+        let ip = Ipv4Addr::new(127, 1, (i >> 8) as u8, i as u8);
+        let mut socket = Socket::new(Address::tcp(SocketAddr::new(ip.into(), PORT)), State::Established);
+        socket.uid = Some(if witness { 0 } else { 1000 });
+        (socket.options.reuseaddr, socket.options.reuseport) = (Some(false), Some(witness));
+        socket.bound_explicitly = Some(true);
+        socket
+    });
+    let attempt = Attempt {
+        reuseport: true,
+        freebind: true,
+        ..Attempt::plain(Address::tcp(([0, 0, 0, 0], PORT).into()))
+    };
+    (complete(sockets.collect()), attempt)
+}
+
+fn complete(sockets: Vec<Socket>) -> Snapshot {
+    let mut snapshot = Snapshot { sockets, ..Snapshot::default() };
+    snapshot.coverage.bound_inactive = true;
+    snapshot.coverage.ports.insert((Transport::Tcp, PORT), Depth::Every);
+    snapshot
 }

@@ -5,15 +5,15 @@ use std::io;
 
 use inuse_kernel::sockdiag::InetQuery;
 use inuse_rules::snapshot::Locality;
-use inuse_rules::{Address, Attempt, Snapshot, Socket, Transport, Verdict, judge};
+use inuse_rules::{Address, Attempt, Outcome, Snapshot, Socket, Transport, Verdict, judge};
 
 use super::case::{Case, Device, Make, Spot};
-use super::compare::{Comparison, compare};
+use super::compare::{Comparison, allows, compare};
 use super::ground::{Ground, LOOPBACK};
 use super::lines::line_of;
 use super::look::{Kernel, Looker, complete};
 use super::situation::{Answer, Facts, Situation};
-use super::{tcp, udp};
+use super::{hidden, tcp, udp};
 
 /// How many cases share a ground; more would leave the dumps long.
 const CASES_PER_GROUND: u32 = 1000;
@@ -29,14 +29,27 @@ pub struct Played {
     pub answer: Answer,
     /// What the model said.
     pub verdict: Verdict,
-    /// Whether something decides of which no dump shows a trace.
-    pub hidden_history: bool,
+    /// What the model would have to be shown, where something decides of which no dump shows a trace.
+    pub hidden: Vec<Snapshot>,
 }
 
 impl Played {
     /// How the two stand to each other.
     pub fn comparison(&self) -> Comparison {
         compare(&self.snapshot, &self.verdict, &self.answer, true)
+    }
+
+    /// Whether the model gave a sure answer, the kernel another, and something hidden explains just that.
+    /// The memory of a TCP port only lets in where the model refuses.
+    pub fn explained(&self) -> bool {
+        let tcp = matches!(self.attempt.address, Address::Inet { transport: Transport::Tcp, .. });
+        let in_use = self.verdict.errno() == Some(inuse_rules::Errno::EADDRINUSE);
+        let direction = match self.verdict.outcome {
+            Outcome::Refused(_) => in_use && self.answer.errno.is_none(),
+            Outcome::Ok => !tcp,
+            Outcome::Unknown { .. } => false,
+        };
+        direction && self.hidden.iter().any(|view| allows(&judge(view, &self.attempt), &self.answer))
     }
 
     /// The case as the model was shown it, in the form of [`super::lines`].
@@ -101,8 +114,9 @@ impl Player {
             snapshot.locality.insert((local.ip(), device), locality(&case.attempt));
         }
         let verdict = judge(&snapshot, &attempt);
-        let hidden_history = case.has_hidden_history(self.kernel.remembers_reuseaddr());
-        Ok(Played { snapshot, attempt, answer, verdict, hidden_history })
+        let hidden =
+            hidden::views(case, &snapshot, port, self.ground.link, self.kernel.remembers_reuseaddr());
+        Ok(Played { snapshot, attempt, answer, verdict, hidden })
     }
 
     /// The ground of the moment.

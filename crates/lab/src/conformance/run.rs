@@ -221,7 +221,7 @@ fn check(played: &Played, seed: u64, index: u64) -> Checked {
     };
     let comparison = played.comparison();
     match comparison {
-        Comparison::Differs(_) if played.hidden_history => Checked::Unseen,
+        Comparison::Differs(_) if played.explained() => Checked::Unseen,
         Comparison::Differs(what) => wrong(what),
         Comparison::Agrees | Comparison::Unknown(_) => {
             let mut random = Random::new(!seed, index);

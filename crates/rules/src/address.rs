@@ -47,6 +47,15 @@ impl UnixKind {
             UnixKind::Seqpacket => "SOCK_SEQPACKET",
         }
     }
+
+    /// The word before the colon, as an address is written.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            UnixKind::Stream => "unix",
+            UnixKind::Datagram => "unix-dgram",
+            UnixKind::Seqpacket => "unix-seqpacket",
+        }
+    }
 }
 
 /// The name of a unix socket: bytes, since the kernel asks for nothing more (unix(7)).
@@ -118,12 +127,20 @@ pub fn v4_part(ip: IpAddr) -> Option<Ipv4Addr> {
 }
 
 impl fmt::Display for Address {
-    /// The form that the command reads back: `tcp/0.0.0.0:80`, `udp/[::]:53`, `unix:/run/x`, `@name`.
+    /// The form that the command reads back: `tcp/0.0.0.0:80`, `udp/[::]:53`, `unix:/run/x`, `@name`, and
+    /// for other types than streams `unix-dgram:/run/x`, `unix-seqpacket:@name`.
     /// Bytes that are not plain text are escaped (see [`escape`]).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Inet { transport, local, .. } => write!(f, "{}/{local}", transport.name()),
-            Address::Unix { name, .. } => name.fmt(f),
+            Address::Unix { kind: UnixKind::Stream, name }
+            | Address::Unix { name: name @ UnixName::Unnamed, .. } => name.fmt(f),
+            Address::Unix { kind, name: UnixName::Path(path) } => {
+                write!(f, "{}:{}", kind.scheme(), escape(path))
+            }
+            Address::Unix { kind, name: UnixName::Abstract(name) } => {
+                write!(f, "{}:@{}", kind.scheme(), escape(name))
+            }
         }
     }
 }
@@ -197,8 +214,15 @@ mod tests {
         let check = |a: Address, expect: &str| assert_eq!(alloc::format!("{a}"), expect);
         check(Address::tcp("0.0.0.0:80".parse().unwrap()), "tcp/0.0.0.0:80");
         check(Address::udp("[::1]:53".parse().unwrap()), "udp/[::1]:53");
-        let unix = |name| Address::Unix { kind: UnixKind::Stream, name };
-        check(unix(UnixName::Path(b"/run/x.sock".to_vec())), "unix:/run/x.sock");
-        check(unix(UnixName::Abstract(b"a\0b".to_vec())), "@a\\u{0}b");
+        use UnixKind::{Datagram, Seqpacket, Stream};
+        let path = |kind| Address::Unix { kind, name: UnixName::Path(b"/run/x.sock".to_vec()) };
+        let name = |kind| Address::Unix { kind, name: UnixName::Abstract(b"a\0b".to_vec()) };
+        check(path(Stream), "unix:/run/x.sock");
+        check(path(Datagram), "unix-dgram:/run/x.sock");
+        check(path(Seqpacket), "unix-seqpacket:/run/x.sock");
+        check(name(Stream), "@a\\u{0}b");
+        check(name(Datagram), "unix-dgram:@a\\u{0}b");
+        check(name(Seqpacket), "unix-seqpacket:@a\\u{0}b");
+        check(Address::Unix { kind: Datagram, name: UnixName::Unnamed }, "(unnamed)");
     }
 }

@@ -7,7 +7,10 @@ use crate::error::Error;
 use inuse_rules::snapshot::{FileKind, PathFact};
 use inuse_rules::socket::FileId;
 use inuse_rules::{Address, Socket, UnixName};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, StatxFlags, accessat, lstat, makedev, stat, statx};
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Stat, StatVfsMountFlags, StatxFlags, accessat, lstat, makedev, stat,
+    statvfs, statx,
+};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Read;
@@ -116,10 +119,19 @@ fn absent(path: &[u8]) -> PathFact {
         Ok(found) if FileType::from_raw_mode(found.st_mode).is_dir() => {}
         _ => return PathFact::NoDirectory,
     }
+    if read_only(directory) {
+        return PathFact::ReadOnly;
+    }
     match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => PathFact::AbsentUnwritable,
+        Err(Errno::ACCESS | Errno::PERM) => PathFact::AbsentUnwritable,
         _ => PathFact::Absent,
     }
+}
+
+/// Whether the file system, or its mount there, is read-only: the kernel says so before it looks at the
+/// permissions of the directory (`filename_create`).
+fn read_only(directory: &OsStr) -> bool {
+    statvfs(directory).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]

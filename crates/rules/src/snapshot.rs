@@ -102,6 +102,9 @@ pub struct Coverage {
     pub bound_inactive: bool,
     /// Whether unix sockets were asked for.
     pub unix: bool,
+    /// Whether the server of the unix path that was asked about was looked for in every network namespace:
+    /// only then does "none was seen" mean that there is none.
+    pub unix_everywhere: bool,
     /// Whether the order of `sockets` is that of the kernel's own chain across address families.
     /// Where sock_diag walks a chain once for both families, a live snapshot says so
     /// ([`KernelVersion::dumps_one_chain`]).
@@ -177,8 +180,10 @@ pub enum Locality {
 pub enum PathFact {
     /// Nothing, and the directory can be written by the asker.
     Absent,
-    /// Nothing, and the directory refuses: bind() would give EACCES (or EROFS).
+    /// Nothing, and the directory refuses: bind() would give EACCES.
     AbsentUnwritable,
+    /// Nothing, and the file system is mounted read-only.
+    ReadOnly,
     /// A directory on the way is missing.
     NoDirectory,
     /// Something on the way is no directory.

@@ -356,6 +356,8 @@ rules! {
         "An abstract name belongs to one socket of each type in a network namespace.";
     UnixNoDirectory "unix-no-directory" "unix_bind_bsd"
         "Everything on the way to a unix path must be a directory that exists.";
+    UnixReadOnly "unix-read-only" "filename_create"
+        "The file system of a unix path must not be mounted read-only.";
     UnixUnwritable "unix-unwritable" "unix_bind_bsd"
         "The directory of a unix path must be writable and searchable.";
     UnixOption "unix-reuseport" "sk_setsockopt"

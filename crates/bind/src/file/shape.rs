@@ -122,6 +122,7 @@ fields! {
     }
     CoverageShape mirrors Coverage {
         ports: BTreeMap<(Transport, u16), Depth>, whole: Vec<Transport>, bound_inactive: bool, one_chain: bool, unix: bool,
+        unix_everywhere: bool,
     }
     KernelShape mirrors KernelVersion { major: u16, minor: u16, release: String }
     SysctlsShape mirrors Sysctls {
@@ -330,6 +331,7 @@ impl Mirror for Ownership {
 pub(super) enum PathFactShape {
     Absent,
     AbsentUnwritable,
+    ReadOnly,
     NoDirectory,
     NotADirectory,
     TooManyLinks,
@@ -343,6 +345,7 @@ impl Mirror for PathFact {
         match self {
             PathFact::Absent => PathFactShape::Absent,
             PathFact::AbsentUnwritable => PathFactShape::AbsentUnwritable,
+            PathFact::ReadOnly => PathFactShape::ReadOnly,
             PathFact::NoDirectory => PathFactShape::NoDirectory,
             PathFact::NotADirectory => PathFactShape::NotADirectory,
             PathFact::TooManyLinks => PathFactShape::TooManyLinks,
@@ -356,6 +359,7 @@ impl Mirror for PathFact {
         match shape {
             PathFactShape::Absent => PathFact::Absent,
             PathFactShape::AbsentUnwritable => PathFact::AbsentUnwritable,
+            PathFactShape::ReadOnly => PathFact::ReadOnly,
             PathFactShape::NoDirectory => PathFact::NoDirectory,
             PathFactShape::NotADirectory => PathFact::NotADirectory,
             PathFactShape::TooManyLinks => PathFact::TooManyLinks,

@@ -112,6 +112,7 @@ prop_compose! {
                 bound_inactive: true,
                 one_chain: false,
                 unix: false,
+                unix_everywhere: true,
             },
             sockets,
             peers,

@@ -84,8 +84,11 @@ impl Asker {
                     snapshot.elsewhere = seen.found;
                 }
             }
-            (Address::Unix { .. }, Some(PathFact::Exists { file, .. })) if snapshot.sockets.is_empty() => {
+            (Address::Unix { .. }, Some(PathFact::Exists { file, .. }))
+                if !snapshot.sockets.iter().any(|socket| socket.file == Some(*file)) =>
+            {
                 let seen = elsewhere::unix_elsewhere(&self.netns, *file, elsewhere::DEFAULT_LIMIT);
+                snapshot.coverage.unix_everywhere = snapshot.coverage.unix && seen.blind.is_empty();
                 snapshot.elsewhere = seen.into_found(&mut snapshot.blind);
             }
             (Address::Unix { .. }, _) => {}

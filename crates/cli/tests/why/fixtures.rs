@@ -282,6 +282,7 @@ pub(crate) fn privileged() -> Vec<Answer> {
 pub(crate) fn unix_stale() -> Vec<Answer> {
     let mut machine = Machine::new(1);
     machine.snapshot.coverage.unix = true;
+    machine.snapshot.coverage.unix_everywhere = true;
     machine.snapshot.path =
         Some(PathFact::Exists { kind: FileKind::Socket, file: FileId { dev: 27, ino: 4711 } });
     let name = UnixName::Path(b"/run/user/1000/app's.sock".to_vec());

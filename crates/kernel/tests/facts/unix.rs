@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_unix_socket_names_its_file", file),
     ("an_overlay_and_its_sockets_name_one_file", overlay),
     ("a_path_says_what_stands_there", paths),
+    ("a_read_only_mount_refuses_before_permissions_do", read_only),
     ("a_directory_that_takes_no_files_refuses_even_root", takes_no_files),
 ];
 
@@ -207,5 +208,31 @@ fn permissions(directory: &Directory) -> Result<(), Missing> {
 /// /proc/sys grants nobody to write in its directories.
 fn takes_no_files() -> Result<(), Missing> {
     assert_eq!(path_fact(b"/proc/sys/net/socket"), PathFact::AbsentUnwritable);
+    Ok(())
+}
+
+fn read_only() -> Result<(), Missing> {
+    crate::stage::enter_fresh_mounts()?;
+    crate::stage::mount(&format!("-t tmpfs one {}", std::env::temp_dir().display()))?;
+    let directory = Directory::new("read-only");
+    for name in ["writable", "sealed"] {
+        fs::create_dir(directory.file(name)).unwrap();
+    }
+    drop(UnixListener::bind(directory.file("writable/stale")).unwrap());
+    fs::set_permissions(directory.file("sealed"), fs::Permissions::from_mode(0o555)).unwrap();
+    crate::stage::mount(&format!("-o remount,ro {}", std::env::temp_dir().display()))?;
+    let asked = std::thread::spawn(move || {
+        crate::stage::give_up_capabilities();
+        ["writable/new", "sealed/new", "writable/stale", "missing/new"].map(|name| {
+            let path = directory.file(name);
+            let answer = UnixListener::bind(&path).unwrap_err().raw_os_error();
+            (path_fact(path.as_os_str().as_bytes()), rustix::io::Errno::from_raw_os_error(answer.unwrap()))
+        })
+    });
+    let [writable, sealed, stale, missing] = asked.join().unwrap();
+    assert_eq!(writable, (PathFact::ReadOnly, rustix::io::Errno::ROFS));
+    assert_eq!(sealed, (PathFact::ReadOnly, rustix::io::Errno::ROFS));
+    assert!(matches!(stale, (PathFact::Exists { .. }, rustix::io::Errno::ADDRINUSE)), "{stale:?}");
+    assert_eq!(missing, (PathFact::NoDirectory, rustix::io::Errno::NOENT));
     Ok(())
 }

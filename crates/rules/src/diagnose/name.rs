@@ -84,16 +84,24 @@ fn split_brain(snapshot: &Snapshot, attempt: &Attempt) -> bool {
 fn unix(snapshot: &Snapshot, errno: Errno, by: &[usize]) -> Naming {
     let base = match (&snapshot.path, errno) {
         (_, Errno::EOPNOTSUPP) => Cause::ReuseportMismatch,
-        (_, Errno::EACCES) => Cause::Denied,
+        (_, Errno::EACCES | Errno::EROFS) => Cause::Denied,
         (_, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Cause::NotLocal,
         (Some(PathFact::Exists { kind: FileKind::Socket, file }), _) => {
             let elsewhere = snapshot.elsewhere.iter().any(|e| e.socket.file == Some(*file));
-            if by.is_empty() && !elsewhere { Cause::UnixStale } else { Cause::UnixLive }
+            match by.is_empty() && !elsewhere {
+                true if snapshot.coverage.unix_everywhere => Cause::UnixStale,
+                // Whoever serves it may live where nobody looked.
+                true => Cause::OwnerHidden,
+                false => Cause::UnixLive,
+            }
         }
         (Some(PathFact::Exists { .. }), _) => Cause::UnixNotASocket,
         _ => Cause::UnixLive,
     };
     let mut names = vec![base];
+    if base == Cause::OwnerHidden {
+        names.push(Cause::UnixStale);
+    }
     if base == Cause::UnixLive {
         for old in by.iter().filter_map(|&index| snapshot.sockets.get(index)) {
             owner_names(snapshot, old, &mut names);

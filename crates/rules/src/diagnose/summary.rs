@@ -82,6 +82,11 @@ fn sentence(case: &Case) -> String {
             Some(PathFact::NotSearchable) => {
                 format!("A directory on the way to {wanted} may not be entered by this user.")
             }
+            Some(PathFact::ReadOnly) => {
+                format!(
+                    "{wanted} lies on a file system that is mounted read-only; no socket can be made there."
+                )
+            }
             _ => format!("The directory of {wanted} may not be written by this user."),
         },
         Cause::EphemeralExhausted => {
@@ -120,6 +125,9 @@ fn sentence(case: &Case) -> String {
         ),
         Cause::KernelSocket => format!("The kernel itself holds {there}; no process has it open."),
         Cause::TearingDown => format!("The holder of {there} closed it while this was being looked at."),
+        Cause::OwnerHidden if case.blockers().next().is_none() => format!(
+            "Nobody whom you may see serves {wanted}; but not every network namespace could be searched, so the file is either stale or served by somebody you may not see."
+        ),
         Cause::OwnerHidden => hidden(case, &there),
         Cause::OwnProcess => format!("This very process already holds {there}."),
         Cause::SelfConnect => format!(

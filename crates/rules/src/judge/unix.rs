@@ -34,6 +34,7 @@ fn path(snapshot: &Snapshot) -> Verdict {
         None => unknown(Errno::EADDRINUSE, vec![Fact::Path], vec![]),
         Some(PathFact::Absent) => ok(),
         Some(PathFact::AbsentUnwritable) => refused(Errno::EACCES, Call::Bind, Rule::UnixUnwritable, vec![]),
+        Some(PathFact::ReadOnly) => refused(Errno::EROFS, Call::Bind, Rule::UnixReadOnly, vec![]),
         Some(PathFact::NotSearchable) => refused(Errno::EACCES, Call::Bind, Rule::UnixUnwritable, vec![]),
         Some(PathFact::NoDirectory) => refused(Errno::ENOENT, Call::Bind, Rule::UnixNoDirectory, vec![]),
         Some(PathFact::NotADirectory) => refused(Errno::ENOTDIR, Call::Bind, Rule::UnixNoDirectory, vec![]),

@@ -111,6 +111,24 @@ pub(super) const SCENES: &[Scene] = &[
         asker: AskedBy::User(0),
     },
     Scene {
+        name: "owner-hidden-unix-other-netns",
+        cause: Cause::OwnerHidden,
+        also: &[Cause::UnixStale],
+        story: "The same, and an ordinary user asks, who may not look into that namespace. Nobody is seen, \
+                which is not the same as nobody being there: the file must not be called stale.",
+        acts: &[&[
+            Actor("server", 0),
+            Does("server", OwnNetwork),
+            Does("server", Socket("s", UnixStream)),
+            Does("server", Bind("s", Path(SOCKET))),
+            Does("server", Listen("s", 16)),
+        ]],
+        attempt: Wanted::path(SOCKET).by(TOM),
+        expect: TAKEN,
+        twin: "unix-live-other-netns",
+        asker: AskedBy::User(TOM),
+    },
+    Scene {
         name: "unix-stale",
         cause: Cause::UnixStale,
         also: &[],

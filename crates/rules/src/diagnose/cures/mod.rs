@@ -43,6 +43,10 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
             "Ask again in a moment: a close takes milliseconds.".into(),
             address::why(case, false),
         )],
+        Cause::OwnerHidden if case.blockers().next().is_none() => vec![look_again(
+            "Look again as root before you remove the file: then its server shows, if there is one.".into(),
+            address::why(case, true),
+        )],
         Cause::OwnerHidden => vec![look_again(
             "Look again as root: then the process shows, and with it the way to stop it.".into(),
             address::why(case, true),

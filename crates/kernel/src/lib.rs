@@ -7,11 +7,14 @@
 //! spot.
 //!
 //! What deliberately does not: decisions (no function here says what a bind would answer), output, and
-//! anything that changes the machine. Nothing here binds, connects, signals or destroys.
+//! anything that changes the machine. Nothing here binds, connects or signals; the feature `destroy`, off
+//! by default, adds the one act that the kernel offers here.
 
 #[cfg(feature = "bpf")]
 pub mod bpf;
 pub mod caps;
+#[cfg(feature = "destroy")]
+pub mod destroy;
 mod duplicate;
 pub mod elsewhere;
 pub mod error;

@@ -70,6 +70,21 @@ impl Netlink {
         found.ok_or_else(|| Error::Malformed { object: object.into(), what: "an answer that cannot be read" })
     }
 
+    /// Has something done, and waits for the acknowledgement.
+    #[cfg(feature = "destroy")]
+    pub(crate) fn tell(&mut self, act: &'static str, object: &str, request: Request) -> Result<(), Error> {
+        self.send(object, request)?;
+        let done = self.receive_all(object, Answer::of_one(self.sequence), &mut |_, _| {});
+        match done {
+            // No acknowledgement came, so it is not known to be done.
+            Ok(Complete { interrupted: true }) => Err(Error::new(act, object, Errno::TIMEDOUT)),
+            Ok(_) => Ok(()),
+            Err(Error::Denied { object, needs, .. }) => Err(Error::Denied { act, object, needs }),
+            Err(Error::Unsupported { object, errno, .. }) => Err(Error::Unsupported { act, object, errno }),
+            Err(error) => Err(error),
+        }
+    }
+
     fn send(&mut self, object: &str, mut request: Request) -> Result<(), Error> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = request.bytes(self.sequence);

@@ -10,6 +10,9 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 0x1;
+/// `NLM_F_ACK`.
+#[cfg(feature = "destroy")]
+const ACK: u16 = 0x4;
 /// `NLM_F_DUMP_INTR`: the table changed while it was dumped.
 const DUMP_INTR: u16 = 0x10;
 /// `NLM_F_CAPPED`: the error does not repeat the request's payload.
@@ -35,6 +38,12 @@ impl Request {
     /// One question of that message type, answered by one message.
     pub(crate) fn one(kind: u16, body: &[u8]) -> Request {
         Request::new(kind, REQUEST, body)
+    }
+
+    /// An act of that message type, acknowledged by an errno that may be zero.
+    #[cfg(feature = "destroy")]
+    pub(crate) fn act(kind: u16, body: &[u8]) -> Request {
+        Request::new(kind, REQUEST | ACK, body)
     }
 
     /// A question of that message type, answered by a dump.

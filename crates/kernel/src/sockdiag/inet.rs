@@ -63,6 +63,11 @@ pub(super) fn ask_family(family: u8, query: &InetQuery, program: &[u8]) -> Reque
 
 /// One tcp socket by its addresses, ports, device and cookie.
 pub(super) fn ask_exact(local: SocketAddr, remote: SocketAddr, device: u32, cookie: u64) -> Request {
+    Request::one(BY_FAMILY, &exact(local, remote, device, cookie))
+}
+
+/// `struct inet_diag_req_v2` that names one tcp socket.
+pub(super) fn exact(local: SocketAddr, remote: SocketAddr, device: u32, cookie: u64) -> Vec<u8> {
     let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
     let mut body = vec![family, protocol(Transport::Tcp), 0, 0];
     body.extend_from_slice(&u32::MAX.to_ne_bytes());
@@ -72,7 +77,7 @@ pub(super) fn ask_exact(local: SocketAddr, remote: SocketAddr, device: u32, cook
     body.extend_from_slice(&address_bytes(remote.ip()));
     body.extend_from_slice(&device.to_ne_bytes());
     body.extend_from_slice(&cookie_bytes(cookie));
-    Request::one(BY_FAMILY, &body)
+    body
 }
 
 fn with_program(request: Request, program: &[u8]) -> Request {

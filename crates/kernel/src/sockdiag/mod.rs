@@ -269,6 +269,18 @@ fn settled(object: &str, mut walk: impl FnMut() -> Result<Walked, Error>) -> Res
     Ok(Seen { found: walked, blind })
 }
 
+/// A request that does something to one tcp socket.
+#[cfg(feature = "destroy")]
+pub(crate) fn exact_request(
+    kind: u16,
+    local: std::net::SocketAddr,
+    remote: std::net::SocketAddr,
+    device: u32,
+    cookie: u64,
+) -> Request {
+    Request::act(kind, &inet::exact(local, remote, device, cookie))
+}
+
 /// The rows in one datagram, however broken: bytes in, facts out. `None` reads unix rows.
 #[doc(hidden)]
 pub fn rows_in(datagram: &[u8], transport: Option<Transport>) -> Vec<Socket> {

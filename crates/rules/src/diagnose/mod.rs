@@ -22,6 +22,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use name::{Naming, heir};
+pub use who::{is_forwarder, program};
 
 /// The whole answer for one attempt, from the facts of the snapshot.
 pub fn diagnose(snapshot: &Snapshot, attempt: &Attempt) -> Diagnosis {

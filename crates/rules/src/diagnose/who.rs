@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The program's file name: of the executable where it could be read, else `comm`.
-pub(super) fn program(process: &Process) -> &[u8] {
+pub fn program(process: &Process) -> &[u8] {
     let name = process.exe.as_deref().and_then(|exe| {
         let exe = exe.strip_suffix(b" (deleted)").unwrap_or(exe);
         exe.rsplit(|&b| b == b'/').next().filter(|name| !name.is_empty())
@@ -24,7 +24,7 @@ pub(super) fn is_service_manager(process: &Process) -> bool {
 }
 
 /// ssh, sshd, or an editor that forwards ports.
-pub(super) fn is_forwarder(process: &Process) -> bool {
+pub fn is_forwarder(process: &Process) -> bool {
     programs::forwards(program(process))
 }
 

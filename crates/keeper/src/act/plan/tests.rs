@@ -1,0 +1,272 @@
+//! The plan as a table: what is there, what was agreed to, and what is then planned.
+
+use super::*;
+use crate::act::surroundings::Published;
+use inuse_rules::owner::{Ancestor, Container, Holding, NoOwner, Ownership, Publishes, Runtime, Unit};
+use inuse_rules::snapshot::{Depth, KernelVersion};
+use inuse_rules::socket::{Timer, TimerKind};
+use inuse_rules::{Transport, diagnose};
+
+const PORT: u16 = 8080;
+
+fn holding(pid: u32) -> Holding {
+    Holding { pid, tid: None, fds: vec![3], cloexec: Some(true) }
+}
+
+/// A socket of the port.
+fn socket(state: State, owners: Ownership) -> Socket {
+    let mut socket = Socket::new(Address::tcp(([127, 0, 0, 1], PORT).into()), state);
+    let connected = !matches!(state, State::Listen | State::Bound);
+    socket.remote = connected.then(|| ([127, 0, 0, 1], 40112).into());
+    socket.inode = if matches!(owners, Ownership::Nobody(_)) { 0 } else { 8613 };
+    (socket.cookie, socket.uid, socket.owners) = (7, Some(1000), owners);
+    socket.timer = socket.mini.then_some(Timer { kind: TimerKind::TimeWait, left_ms: 43_120 });
+    socket
+}
+
+fn listener(owners: Ownership) -> Socket {
+    socket(State::Listen, owners)
+}
+
+/// A program of tom, started from his shell.
+fn node(pid: u32) -> Process {
+    let ancestor = |pid, comm: &str| Ancestor { pid, comm: comm.into(), start_ticks: 5 };
+    Process {
+        pid,
+        comm: b"node".to_vec(),
+        exe: Some(b"/usr/bin/node".to_vec()),
+        cmdline: vec![b"node".to_vec(), b"server.js".to_vec()],
+        uid: Some(1000),
+        state: b'S',
+        start_ticks: u64::from(pid),
+        ancestry: vec![ancestor(30, "bash"), ancestor(1, "systemd")],
+        ..Process::default()
+    }
+}
+
+/// Tom's own view of his machine.
+fn tom() -> Surroundings {
+    Surroundings { pid: 50, ancestors: vec![45, 30, 1], session: 30, uid: 1000, ..Surroundings::default() }
+}
+
+fn root() -> Surroundings {
+    Surroundings { uid: 0, kill: true, net_admin: true, net_bind_service: true, ..tom() }
+}
+
+fn plan_for(sockets: Vec<Socket>, processes: Vec<Process>, around: &Surroundings, may: Permissions) -> Plan {
+    let mut snapshot = Snapshot {
+        kernel: Some(KernelVersion { major: 6, minor: 18, release: "6.18.0".into() }),
+        sockets,
+        processes: processes.into_iter().map(|process| (process.pid, process)).collect(),
+        ..Snapshot::default()
+    };
+    snapshot.coverage.ports.insert((Transport::Tcp, PORT), Depth::Every);
+    snapshot.coverage.bound_inactive = true;
+    snapshot.sysctls.local_port_range = Some((32768, 60999));
+    snapshot.sysctls.unprivileged_port_start = Some(1024);
+    snapshot.sysctls.tcp_rfc1337 = Some(false);
+    let attempt = Attempt::plain(Address::tcp(([127, 0, 0, 1], PORT).into()));
+    let attempt = Attempt { uid: around.uid, ..attempt };
+    snapshot.locality.insert((([127, 0, 0, 1]).into(), 0), inuse_rules::snapshot::Locality::Local);
+    let diagnosis = diagnose(&snapshot, &attempt);
+    plan(&snapshot, &diagnosis, around, may)
+}
+
+/// The plan's steps by their words, or its obstacles by kind and flag.
+fn gist(plan: &Plan) -> String {
+    if plan.obstacles.is_empty() {
+        return plan.steps.iter().map(Step::action).collect::<Vec<_>>().join(" ");
+    }
+    let one = |obstacle: &Obstacle| match obstacle.flag {
+        Some(flag) => format!("{} {flag}", obstacle.kind.code()),
+        None => obstacle.kind.code().to_owned(),
+    };
+    plan.obstacles.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[track_caller]
+fn check(
+    sockets: Vec<Socket>,
+    processes: Vec<Process>,
+    around: &Surroundings,
+    may: Permissions,
+    expect: &str,
+) {
+    let plan = plan_for(sockets, processes, around, may);
+    assert_eq!(gist(&plan), expect, "{plan:#?}");
+}
+
+const NO: Permissions = Permissions { kill: false, destroy: false, unit: false, container: false };
+const KILL: Permissions = Permissions { kill: true, ..NO };
+const DESTROY: Permissions = Permissions { destroy: true, ..NO };
+const UNIT: Permissions = Permissions { unit: true, ..NO };
+const CONTAINER: Permissions = Permissions { container: true, ..NO };
+const ALL: Permissions = Permissions { kill: true, destroy: true, unit: true, container: true };
+
+fn held(pids: &[u32]) -> Ownership {
+    Ownership::Held(pids.iter().map(|&pid| holding(pid)).collect())
+}
+
+#[test]
+fn nothing_is_planned_for_a_free_address() {
+    check(vec![], vec![], &tom(), ALL, "");
+}
+
+#[test]
+fn every_holder_is_stopped_eldest_first() {
+    let plan = plan_for(vec![listener(held(&[72, 70, 71]))], vec![node(70), node(71), node(72)], &tom(), NO);
+    assert_eq!(gist(&plan), "stop-processes sweep");
+    assert_eq!(plan.suspects().map(|suspect| suspect.process.pid).collect::<Vec<_>>(), [70, 71, 72]);
+}
+
+#[test]
+fn who_is_never_signalled_stops_the_whole_plan() {
+    for pid in [1, 30, 45, 50] {
+        check(vec![listener(held(&[70, pid]))], vec![node(70), node(pid)], &root(), ALL, "never");
+    }
+    let named = |name: &str| Process {
+        comm: name.into(),
+        exe: Some(format!("/usr/bin/{name}").into()),
+        cmdline: vec![],
+        ..node(70)
+    };
+    for name in ["dockerd", "conmon", "ssh", "sshd", "code", "runsv", "supervisord", "systemd"] {
+        check(vec![listener(held(&[70]))], vec![named(name)], &root(), ALL, "never");
+    }
+    let plan = plan_for(vec![listener(held(&[70]))], vec![named("ssh")], &tom(), ALL);
+    assert!(plan.obstacles[0].says.contains("-KL8080"), "{plan:#?}");
+    check(vec![listener(Ownership::Nobody(NoOwner::Kernel))], vec![], &root(), ALL, "never");
+}
+
+#[test]
+fn who_does_not_show_or_is_somebody_elses_is_left_alone() {
+    check(vec![listener(Ownership::Hidden)], vec![], &tom(), ALL, "unseen");
+    check(vec![listener(held(&[70]))], vec![], &root(), ALL, "unseen");
+    check(
+        vec![listener(held(&[70]))],
+        vec![Process { uid: Some(0), ..node(70) }],
+        &tom(),
+        ALL,
+        "needs-privilege",
+    );
+}
+
+#[test]
+fn a_unit_counts_only_with_its_main_process_and_no_shell_in_between() {
+    let shop = Unit { name: "shop.service".into(), user_manager: None };
+    let main = |pid| Surroundings { main_pids: [(("shop.service".to_owned(), None), pid)].into(), ..root() };
+    let of_unit = |comm: &str| Process {
+        unit: Some(shop.clone()),
+        session: 60,
+        ancestry: vec![
+            Ancestor { pid: 65, comm: comm.into(), start_ticks: 5 },
+            Ancestor { pid: 60, comm: b"node".to_vec(), start_ticks: 5 },
+            Ancestor { pid: 1, comm: b"systemd".to_vec(), start_ticks: 1 },
+        ],
+        ..node(70)
+    };
+    let there = || vec![listener(held(&[70]))];
+    check(there(), vec![of_unit("worker")], &main(60), NO, "needs-flag --unit");
+    check(there(), vec![of_unit("worker")], &main(60), UNIT, "stop-unit sweep");
+    check(there(), vec![of_unit("worker")], &main(70), NO, "needs-flag --unit");
+    // From here on it is a process like any other.
+    check(there(), vec![of_unit("bash")], &main(60), NO, "stop-processes sweep");
+    check(there(), vec![of_unit("worker")], &main(99), NO, "stop-processes sweep");
+    check(there(), vec![of_unit("worker")], &root(), NO, "stop-processes sweep");
+    check(there(), vec![Process { session: 65, ..of_unit("worker") }], &main(60), NO, "stop-processes sweep");
+    check(
+        there(),
+        vec![Process { tty: Some("pts/3".into()), ..of_unit("worker") }],
+        &main(60),
+        NO,
+        "stop-processes sweep",
+    );
+    for name in ["session-3.scope", "user@1000.service", "run-1.scope"] {
+        let unit = Some(Unit { name: name.into(), user_manager: None });
+        let around = Surroundings { main_pids: [((name.to_owned(), None), 60)].into(), ..root() };
+        check(there(), vec![Process { unit, ..of_unit("worker") }], &around, NO, "stop-processes sweep");
+    }
+}
+
+#[test]
+fn systemd_lets_go_by_its_socket_unit_alone() {
+    let pid1 =
+        Process { comm: b"systemd".to_vec(), exe: Some(b"/usr/lib/systemd/systemd".to_vec()), ..node(1) };
+    let knows = Surroundings { socket_units: "127.0.0.1:8080 shop.socket shop.service\n".into(), ..root() };
+    check(vec![listener(held(&[1]))], vec![pid1.clone()], &knows, NO, "needs-flag --unit");
+    let plan = plan_for(vec![listener(held(&[1]))], vec![pid1.clone()], &knows, UNIT);
+    let Some(Step::StopUnits(managed)) = plan.steps.first() else { panic!("{plan:#?}") };
+    assert_eq!(managed.command.to_string(), "systemctl stop -- shop.socket");
+    check(vec![listener(held(&[1]))], vec![pid1], &root(), ALL, "never");
+}
+
+#[test]
+fn a_container_is_stopped_by_its_runtime_and_its_proxy_never() {
+    let container = Some(Container { runtime: Runtime::Podman, id: "a1b2c3d4e5f6".into() });
+    let inside = Process { container: container.clone(), ..node(70) };
+    let there = || vec![listener(held(&[70]))];
+    check(there(), vec![inside.clone()], &root(), NO, "needs-flag --container");
+    check(there(), vec![inside.clone()], &root(), CONTAINER, "stop-container sweep");
+    // Inside of that very container it is a neighbour.
+    check(there(), vec![inside], &Surroundings { container, ..root() }, NO, "stop-processes sweep");
+    let publishes =
+        Some(Publishes { helper: "docker-proxy".into(), container_ip: None, container_port: Some(80) });
+    let proxy = Process { publishes, comm: b"docker-proxy".to_vec(), ..node(70) };
+    let published = Some(Published { tool: "docker", id: "3f2a9c0d11ee".into(), name: "shop".into() });
+    let knows = Surroundings { published, ..root() };
+    check(there(), vec![proxy.clone()], &knows, NO, "needs-flag --container");
+    check(there(), vec![proxy.clone()], &knows, CONTAINER, "stop-container sweep");
+    check(there(), vec![proxy], &root(), ALL, "never");
+}
+
+#[test]
+fn what_no_table_shows_is_stopped_only_by_agreement() {
+    let flight = |proven| Ownership::InFlight { carriers: vec![holding(70)], proven };
+    check(vec![listener(flight(true))], vec![node(70)], &tom(), NO, "needs-flag --kill");
+    check(vec![listener(flight(true))], vec![node(70)], &tom(), KILL, "stop-processes sweep");
+    check(vec![listener(flight(false))], vec![node(70)], &tom(), KILL, "unseen");
+    let ring = || Ownership::IoUring(vec![holding(70)]);
+    check(vec![listener(ring())], vec![node(70)], &tom(), NO, "needs-flag --kill");
+    check(vec![listener(ring())], vec![node(70)], &tom(), KILL, "stop-processes sweep");
+}
+
+#[test]
+fn what_nobody_owns_is_dropped_by_root_or_displaced() {
+    let remains = |state, why| vec![socket(state, Ownership::Nobody(why))];
+    let time_wait = || remains(State::TimeWait, NoOwner::TimeWait);
+    check(time_wait(), vec![], &root(), NO, "destroy");
+    check(time_wait(), vec![], &tom(), NO, "displace");
+    // Its other end is on another machine.
+    let far = |socket: Socket| Socket { remote: Some(([203, 0, 113, 9], 40112).into()), ..socket };
+    let from_afar = time_wait().into_iter().map(far).collect();
+    check(from_afar, vec![], &tom(), NO, "needs-privilege");
+    // Somebody listens, whom the connection attempt would reach.
+    let listened = [time_wait(), vec![listener(held(&[70]))]].concat();
+    check(listened, vec![node(70)], &tom(), NO, "needs-privilege");
+    check(remains(State::FinWait2, NoOwner::Orphan), vec![], &root(), NO, "destroy");
+    check(remains(State::FinWait2, NoOwner::Orphan), vec![], &tom(), NO, "needs-privilege");
+    for state in [State::FinWait1, State::LastAck, State::Closing] {
+        check(remains(state, NoOwner::Orphan), vec![], &root(), NO, "needs-flag --destroy");
+        check(remains(state, NoOwner::Orphan), vec![], &root(), DESTROY, "destroy");
+        check(remains(state, NoOwner::Orphan), vec![], &tom(), DESTROY, "needs-privilege");
+    }
+}
+
+#[test]
+fn a_connection_alone_never_costs_its_process() {
+    for state in [State::Established, State::CloseWait, State::SynSent, State::FinWait2] {
+        let there = || vec![socket(state, held(&[70]))];
+        check(there(), vec![node(70)], &root(), KILL, "needs-flag --destroy");
+        check(there(), vec![node(70)], &root(), ALL, "destroy");
+        check(there(), vec![node(70)], &tom(), ALL, "needs-privilege");
+    }
+    let bound = Socket { bound_explicitly: Some(true), ..socket(State::Established, held(&[70])) };
+    let plan = plan_for(vec![bound], vec![node(70)], &root(), DESTROY);
+    assert!(plan.notes.iter().any(|note| note.contains("stays taken")), "{plan:#?}");
+    // With the listener of the same process it goes along.
+    let served = vec![listener(held(&[70])), socket(State::Established, held(&[70]))];
+    check(served, vec![node(70)], &tom(), NO, "stop-processes sweep");
+    // A connection that another process took over does not.
+    let taken = vec![listener(held(&[70])), socket(State::Established, held(&[71]))];
+    check(taken, vec![node(70), node(71)], &root(), NO, "needs-flag --destroy");
+}

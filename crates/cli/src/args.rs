@@ -42,6 +42,20 @@ Exit status:
   2  the words were wrong; nothing was done
   3  not enough can be seen to say
   4  waiting does not help: a privileged port, an address that is not local, a missing directory";
+const FREE_EXAMPLES: &str = "\
+Examples:
+  inuse free 8080                shows the plan, asks once, and proves the result
+  inuse free --dry-run 8080      only shows the plan
+  inuse free --yes --kill 8080   for scripts; SIGKILL follows where SIGTERM is ignored";
+
+const FREE_EXIT: &str = "\
+Exit status:
+  0  the address is free, or was free already
+  1  it is still in use, or the plan needs a flag that was not given
+  2  the words were wrong, or nobody agreed to the plan; nothing was done
+  3  the owner cannot be seen; nobody was signalled
+  4  it is never done, or may not be done: the plan says why
+Of several addresses the worst counts, in the order 2, 3, 4, 1, 0.";
 
 /// Says why an address is already in use, who has it, and what to do.
 ///
@@ -92,6 +106,12 @@ pub enum Verb {
     /// announced. When it returns nothing is reserved: another program may come first.
     #[command(after_help = WAIT_EXAMPLES, after_long_help = format!("{WAIT_EXAMPLES}\n\n{WAIT_EXIT}"))]
     Wait(WaitArgs),
+    /// Get an address back: stop who holds it, take away what nobody owns, and prove the result
+    ///
+    /// First a plan. It stops every process that holds the address, and nobody else: never a client, a manager or
+    /// a session. A plan with an obstacle is not run at all.
+    #[command(after_help = FREE_EXAMPLES, after_long_help = format!("{FREE_EXAMPLES}\n\n{FREE_EXIT}"))]
+    Free(FreeArgs),
 }
 
 /// The words of `inuse why`.
@@ -217,6 +237,66 @@ pub struct WaitArgs {
     pub netns: Option<OsString>,
 }
 
+/// The words of `inuse free`.
+#[derive(Debug, Args)]
+pub struct FreeArgs {
+    /// Addresses to free; '-' finds them in an error message on standard input
+    #[arg(value_name = "ADDR", required = true)]
+    pub addresses: Vec<OsString>,
+
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Run the plan without asking
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Let SIGKILL follow where SIGTERM is ignored; stop who carries the socket in a message or a ring
+    #[arg(long)]
+    pub kill: bool,
+
+    /// Also destroy connections that somebody may still need: outgoing, leaked, or not delivered yet
+    #[arg(long)]
+    pub destroy: bool,
+
+    /// Have systemd stop the unit that holds the address
+    #[arg(long)]
+    pub unit: bool,
+
+    /// Have its runtime stop the container that holds the address
+    #[arg(long)]
+    pub container: bool,
+
+    /// How long a process may take after each signal: 5s, 500ms, 2m
+    #[arg(long, value_name = "T", default_value = "5s", value_parser = crate::duration::parse)]
+    pub grace: Duration,
+
+    /// Print JSON (schema inuse.free/1)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Free it for a bind with SO_REUSEADDR set
+    #[arg(long)]
+    pub reuseaddr: bool,
+
+    /// Free it for a bind with SO_REUSEPORT set
+    #[arg(long)]
+    pub reuseport: bool,
+
+    /// Free it for a bind with IPV6_V6ONLY set
+    #[arg(long)]
+    pub v6only: bool,
+
+    /// Free it for a bind by this user, a number or a name (under sudo: the calling user)
+    #[arg(long, value_name = "USER")]
+    pub as_uid: Option<String>,
+
+    /// Free it in this network namespace: a name of 'ip netns', a process id or a path
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<OsString>,
+}
+
 /// What `--generate` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Artifact {
@@ -230,6 +310,8 @@ pub enum Artifact {
     ManNext,
     /// inuse-wait(1).
     ManWait,
+    /// inuse-free(1).
+    ManFree,
     /// For bash.
     CompletionsBash,
     /// For zsh.

@@ -38,6 +38,7 @@ pub fn text(artifact: Artifact) -> std::io::Result<String> {
         Artifact::ManExplain => man(Some("explain"), &mut bytes)?,
         Artifact::ManNext => man(Some("next"), &mut bytes)?,
         Artifact::ManWait => man(Some("wait"), &mut bytes)?,
+        Artifact::ManFree => man(Some("free"), &mut bytes)?,
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -68,6 +68,11 @@ impl Output {
         let _ = writeln!(self.err, "inuse: {line}");
     }
 
+    /// Lines of talk as they are, wherever they go.
+    pub fn lines(&mut self, lines: &str) {
+        let _ = self.err.write_all(lines.as_bytes()).and_then(|()| self.err.flush());
+    }
+
     /// More lines of talk, only where a person sees them at once.
     pub fn show(&mut self, lines: &str) {
         if io::stderr().is_terminal() {

@@ -1,5 +1,7 @@
 //! The views of an answer: for people (`human`) and for programs (`json`).
 
+pub mod free;
+pub mod free_json;
 pub mod human;
 pub mod json;
 mod rows;

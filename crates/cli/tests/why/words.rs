@@ -31,8 +31,8 @@ fn wrong_words_are_one_line_and_exit_code_2() {
         "'127.0.0.1%nosuch0:80': there is no interface of this name; 'ip link' lists the interfaces",
     );
     refuse(
-        &["free", "8080"],
-        "'free': this is a name without a port; write a port (8080), HOST:PORT, [IPV6]:PORT, udp/PORT or unix:PATH",
+        &["release", "8080"],
+        "'release': this is a name without a port; write a port (8080), HOST:PORT, [IPV6]:PORT, udp/PORT or unix:PATH",
     );
     refuse(
         &["no-such-host.invalid:80"],

@@ -126,6 +126,7 @@ fn man_pages_and_completions_are_up_to_date() {
         (Artifact::ManExplain, "man-explain", "man/inuse-explain.1"),
         (Artifact::ManNext, "man-next", "man/inuse-next.1"),
         (Artifact::ManWait, "man-wait", "man/inuse-wait.1"),
+        (Artifact::ManFree, "man-free", "man/inuse-free.1"),
         (Artifact::CompletionsBash, "completions-bash", "completions/inuse.bash"),
         (Artifact::CompletionsZsh, "completions-zsh", "completions/_inuse"),
         (Artifact::CompletionsFish, "completions-fish", "completions/inuse.fish"),

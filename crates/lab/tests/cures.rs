@@ -9,13 +9,15 @@
 mod common;
 
 use common::{Answer, ask_as, cannot, on_path, tell};
+use inuse_bind::WhyOptions;
+use inuse_keeper::act::{Ending, Freer, Permissions, Step as PlanStep};
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
 use inuse_rules::address::{UnixKind, UnixName};
 use inuse_rules::cure::{Action, Command, SourceFix, quote};
 use inuse_rules::scene::{self, Act, AskedBy, Expect, Kind, Place, Scene, Signal, Step, Wanted};
 use inuse_rules::written::{self, Target};
-use inuse_rules::{Address, Cause, Cure, Outcome, Promise, Socket, State};
+use inuse_rules::{Address, Attempt, Cause, Cure, Outcome, Promise, Socket, State};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,6 +39,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(common::ASK) => return common::asker(|name| Some(scene_called(name)?.attempt.attempt())),
         Some(BIND) => return bind_role(),
+        Some(FREE) => return free_role(),
         _ => {}
     }
     let mut arguments = Arguments::from_args();
@@ -183,7 +186,15 @@ fn type_commands(stage: &mut Stage, scene: &Scene, answer: &Answer, cure: &Cure)
         };
         as_root |= sudo;
         fits(words, answer)?;
-        // Our own command is asked by `looked`.
+        if let ["inuse", "free", flags @ ..] = words {
+            let uid = if sudo { 0 } else { scene.attempt.uid };
+            let ran = stage.run(uid, Program::Myself, &[&[FREE], flags].concat()).map_err(tell)?;
+            if ran.code != 0 {
+                return Err(format!("{words:?} by uid {uid}: {}", String::from_utf8_lossy(&ran.stdout)));
+            }
+            continue;
+        }
+        // Our own command, when it only looks, is asked by `looked`.
         if words.first() == Some(&"inuse") {
             continue;
         }
@@ -214,7 +225,6 @@ fn not_installed(command: &Command) -> Option<String> {
 /// but sockets that are in the way.
 fn fits(words: &[&str], answer: &Answer) -> Result<(), String> {
     let wrong = || Err(format!("a command that no cure should be: {words:?}"));
-    let in_the_way = blockers(answer);
     match words {
         ["kill", "-TERM" | "-CONT", pids @ ..] if !pids.is_empty() => {
             let holders = holders(answer);
@@ -226,14 +236,7 @@ fn fits(words: &[&str], answer: &Answer) -> Result<(), String> {
             }
             Ok(())
         }
-        ["ss", "-K", "-a", "-t", "src", local, "dst", remote] => {
-            let there = |socket: &&Socket| {
-                socket.inet().is_some_and(|(_, at, _)| at.to_string() == *local)
-                    && socket.remote.is_some_and(|to| to.to_string() == *remote)
-            };
-            if in_the_way.iter().any(there) { Ok(()) } else { wrong() }
-        }
-        ["inuse", "why" | "next", address] => {
+        ["inuse", "why" | "next" | "free", address] | ["inuse", "free", "--destroy", address] => {
             let parsed = written::parse(address).map_err(|error| format!("{address}: {error}"))?;
             let asked = &answer.diagnosis.attempt.address;
             let same = match (&parsed.wanted()[..], asked) {
@@ -310,7 +313,8 @@ fn only_looks(cure: &Cure) -> bool {
     cure.commands.iter().all(|command| {
         let words: Vec<&[u8]> = command.0.iter().map(Vec::as_slice).collect();
         let words = words.strip_prefix(&[&b"sudo"[..]]).unwrap_or(&words);
-        matches!(words.first(), Some(&(b"ip" | b"ls" | b"inuse" | b"setcap")))
+        let frees = words.get(1) == Some(&&b"free"[..]);
+        !frees && matches!(words.first(), Some(&(b"ip" | b"ls" | b"inuse" | b"setcap")))
     })
 }
 
@@ -583,6 +587,33 @@ fn wait(scene: &Scene) -> Result<Waited, Failed> {
 
 /// The first argument of a run of this binary that binds an address.
 const BIND: &str = "__bind";
+
+/// The role that frees an address, as `inuse free` does once it was agreed to.
+const FREE: &str = "__free";
+
+/// Frees the address in the last word; fails where it is not free at the end.
+#[allow(clippy::print_stdout, reason = "the parent reads it")]
+fn free_role() {
+    let words: Vec<String> = std::env::args().skip(2).collect();
+    let address = words.last().and_then(|word| written::parse(word).ok()).expect("an address");
+    let Some(written::Wanted::Inet { transport, host: written::Host::Ip { ip, .. }, port, .. }) =
+        address.wanted().into_iter().next()
+    else {
+        panic!("an IP address")
+    };
+    let local = SocketAddr::new(ip, port);
+    let attempt = Attempt::plain(Address::Inet { transport, local, device: 0 });
+    let may = Permissions { destroy: words.iter().any(|word| word == "--destroy"), ..Permissions::default() };
+    let mut freer = Freer::new(&WhyOptions::default()).expect("sock_diag");
+    let plan = freer.look(&attempt).plan(may);
+    let outcome = freer.run(&plan, ENDING);
+    println!("{:?}: {}\n{plan:#?}", outcome.ending, outcome.says);
+    // Where a program bound the port itself, freeing is foreseen and not promised.
+    let foreseen =
+        plan.steps.iter().all(|step| !matches!(step, PlanStep::Destroy(dropped) if !dropped.frees));
+    let done = matches!(outcome.ending, Ending::Free | Ending::NothingToDo);
+    std::process::exit(i32::from(foreseen && !done));
+}
 
 /// The role of a program that lacks a right: binds the address, and exits with the errno.
 fn bind_role() {

@@ -115,7 +115,7 @@ fn time_wait_with_the_option() {
       2. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
            sleep 49
       3. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo inuse free tcp/0.0.0.0:8080
          Needs: root (CAP_NET_ADMIN).
     "#);
 }
@@ -148,7 +148,7 @@ fn time_wait_without_the_option() {
       1. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
            sleep 49
       2. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo inuse free tcp/0.0.0.0:8080
          Needs: root (CAP_NET_ADMIN).
 
     Good to know
@@ -196,7 +196,7 @@ fn time_wait_unseen() {
       2. Wait: the kernel lets go by itself in 44 s, at most 5 s later.
            sleep 49
       3. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo inuse free tcp/0.0.0.0:8080
          Needs: root (CAP_NET_ADMIN).
 
     What could not be seen
@@ -382,7 +382,7 @@ fn fin_wait_2() {
          closes meanwhile).
            sleep 57
       2. Have the kernel drop what is left; no process is touched.
-           sudo ss -K -a -t src 127.0.0.1:8080 dst 127.0.0.1:40112
+           sudo inuse free tcp/127.0.0.1:8080
          Could hurt: the peer: its connection ends with a reset. Needs: root (CAP_NET_ADMIN).
 
     Good to know
@@ -428,7 +428,7 @@ fn ephemeral_collision() {
       2. Start the server on a port outside the ephemeral range.
            inuse next tcp/0.0.0.0:50051
       3. Have the kernel drop that one connection; its process lives on.
-           sudo ss -K -a -t src 192.0.2.7:50051 dst 198.51.100.9:443
+           sudo inuse free --destroy tcp/0.0.0.0:50051
          Could hurt: that connection, on both ends. Needs: root (CAP_NET_ADMIN).
 
     Good to know

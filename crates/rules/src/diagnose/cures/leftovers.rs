@@ -16,9 +16,6 @@ use alloc::vec::Vec;
 /// a minute is 5.1 s at HZ=100, 2 s at HZ=250 and 4.1 s at HZ=1000 (kernel/time/timer.c).
 const WHEEL_MS: u64 = 5_200;
 
-/// One command destroys at most this many connections by name; more go by state.
-const BY_NAME: usize = 3;
-
 /// For sockets that nobody owns: option, wait, peer, destroy.
 pub(super) fn by_state(case: &Case) -> Vec<Cure> {
     let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
@@ -191,28 +188,17 @@ fn close_peer(case: &Case) -> Option<Cure> {
     })
 }
 
-/// SOCK_DESTROY through ss, by the four addresses and ports where they are few. Without `-a` it would leave
-/// out TIME_WAIT.
+/// SOCK_DESTROY by our own hand, which looks at each socket once more and never touches a listener.
 fn destroy(case: &Case, says: String, harms: String) -> Cure {
     let sockets: Vec<&Socket> = case.blockers().collect();
-    let by_name: Vec<Command> = sockets
-        .iter()
-        .filter_map(|socket| {
-            let (_, local, _) = socket.inet()?;
-            Some(as_root(
-                case,
-                &["ss", "-K", "-a", "-t", "src", &local.to_string(), "dst", &socket.remote?.to_string()],
-            ))
-        })
-        .collect();
     let blockers: BTreeSet<usize> = case.naming.primary.iter().copied().collect();
-    let all_remains = sockets.iter().all(|socket| socket.state == State::TimeWait);
-    let commands = if by_name.len() > BY_NAME && all_remains {
-        let port = format!(":{}", case.attempt.address.port().unwrap_or_default());
-        vec![as_root(case, &["ss", "-K", "-t", "state", "time-wait", "sport", "=", &port])]
-    } else {
-        by_name.into_iter().take(16).collect()
-    };
+    let finished =
+        |socket: &&Socket| socket.ownerless() && matches!(socket.state, State::TimeWait | State::FinWait2);
+    let address = case.attempt.address.to_string();
+    // What somebody may still need takes an agreement of its own.
+    let flag = (!sockets.iter().all(finished)).then_some("--destroy");
+    let words: Vec<&str> = ["inuse", "free"].into_iter().chain(flag).chain([address.as_str()]).collect();
+    let commands = vec![as_root(case, &words)];
     Cure {
         action: Action::Destroy,
         says,

@@ -30,9 +30,9 @@ const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// An ordinary user.
 const TOM: u32 = 1000;
 
-/// A shell that holds the port and sees no SIGTERM.
+/// A program that holds the port, and was started so that it sees no SIGTERM.
 fn deaf_server(stage: &mut Stage) -> Result<(), Failed> {
-    let deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"];
+    let deaf = ["sh", "-c", "trap '' TERM; exec sleep 1000"];
     for step in [
         Step::Actor("deaf", 0),
         Step::Does("deaf", Act::Socket("s", Kind::Tcp4)),
@@ -42,7 +42,7 @@ fn deaf_server(stage: &mut Stage) -> Result<(), Failed> {
     ] {
         stage.step(&step)?;
     }
-    // The shell must have come to its trap.
+    // The shell must have become it.
     std::thread::sleep(std::time::Duration::from_millis(300));
     Ok(())
 }

@@ -56,7 +56,6 @@ fn tell(args: &FreeArgs, told: &[Told<'_>], output: &mut Output) {
 /// The plan for each address, all of them before anything is done.
 fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Stop> {
     let written = words(&args.addresses)?;
-    let caller = caller(args.as_uid.as_deref()).map_err(Stop::Words)?;
     let netns = args.netns.as_deref().map(NetnsName::new);
     let named = netns.is_some();
     let mut freer =
@@ -64,6 +63,7 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
             true => Stop::Words(format!("--netns: {error}")),
             false => Stop::Blind(format!("the kernel cannot be asked: {error}")),
         })?;
+    let caller = caller(args.as_uid.as_deref(), freer.asker().netns()).map_err(Stop::Words)?;
     let mut asks = Vec::new();
     for written in &written {
         let netns = freer.asker().netns();

@@ -7,7 +7,7 @@
 use super::run::command::output;
 use inuse_bind::Report;
 use inuse_kernel::netns::Netns;
-use inuse_kernel::{locality, process};
+use inuse_kernel::{caps, locality, process};
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{Container, Process, Unit};
 use inuse_rules::snapshot::Locality;
@@ -16,9 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// `CAP_KILL`, `CAP_NET_BIND_SERVICE` and `CAP_NET_ADMIN` of capabilities(7).
+/// `CAP_KILL` and `CAP_NET_ADMIN` of capabilities(7).
 const CAP_KILL: u32 = 5;
-const CAP_NET_BIND_SERVICE: u32 = 10;
 const CAP_NET_ADMIN: u32 = 12;
 
 /// What a plan must know besides the snapshot.
@@ -65,8 +64,8 @@ pub struct Published {
 /// Gathers it, and completes the processes of the report.
 pub(super) fn look(netns: &Netns, report: &mut Report) -> Surroundings {
     complete(report);
-    let caps = capabilities();
-    let may = |cap: u32| caps >> cap & 1 != 0;
+    let effective = capabilities();
+    let may = |cap: u32| effective >> cap & 1 != 0;
     let own = process::read(std::process::id());
     let mut around = Surroundings {
         pid: std::process::id(),
@@ -74,8 +73,8 @@ pub(super) fn look(netns: &Netns, report: &mut Report) -> Surroundings {
         session: own.as_ref().map_or(0, |own| own.session),
         uid: rustix::process::geteuid().as_raw(),
         kill: may(CAP_KILL),
-        net_admin: may(CAP_NET_ADMIN),
-        net_bind_service: may(CAP_NET_BIND_SERVICE),
+        net_admin: may(CAP_NET_ADMIN) && caps::root_counts(netns),
+        net_bind_service: caps::may_bind_privileged(netns),
         container: own.and_then(|own| own.container),
         ..Surroundings::default()
     };

@@ -5,11 +5,21 @@ use crate::run::{Ran, command, inuse, inuse_reading};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port that nobody had a moment ago.
+/// A port that nobody had a moment ago, and another for each caller. It is below the range from which the kernel
+/// gives ports to those who bind port 0 at the same time.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
-    listener.local_addr().expect("a bound socket").port()
+    static TRIED: AtomicU16 = AtomicU16::new(1);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("a Linux /proc");
+    let low: u16 = range.split_whitespace().next().and_then(|low| low.parse().ok()).expect("two numbers");
+    loop {
+        let port =
+            low.checked_sub(TRIED.fetch_add(1, Ordering::Relaxed)).expect("a free port below the range");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn names_this_process(ran: &Ran) {

@@ -125,9 +125,9 @@ const fn kind(like: SocketAddr) -> Kind {
 
 /// Runs a test on a stage, or says why it cannot run here.
 fn on_stage(test: impl FnOnce(&mut Stage) -> Result<(), Failed>) -> Result<Completion, Failed> {
-    let cannot = |reason: String| match std::env::var_os("INUSE_REQUIRE_ALL") {
-        Some(value) if value == "1" => Err(format!("must run, but {reason}").into()),
-        _ => Ok(Completion::ignored_with(reason)),
+    let cannot = |reason: String| match inuse_lab::all_required() {
+        true => Err(format!("must run, but {reason}").into()),
+        false => Ok(Completion::ignored_with(reason)),
     };
     match tcp_options(&Netns::current(), PORT) {
         Err(error @ (Error::Denied { .. } | Error::Unsupported { .. })) => return cannot(error.to_string()),

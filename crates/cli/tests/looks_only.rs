@@ -17,7 +17,7 @@ const DESTROY: [&str; 2] = ["SOCK_DESTROY", "nlmsg_type=0x15"];
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let missing = missing_strace();
-    let required = std::env::var_os("INUSE_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let required = inuse_lab::all_required();
     let trial = |name: &str, test: fn() -> Result<(), Failed>| match &missing {
         None => Trial::test(name, test),
         Some(reason) if required => {

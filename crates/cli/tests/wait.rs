@@ -169,9 +169,9 @@ fn events_match_their_schema() -> Result<(), Failed> {
 
 /// `inuse wait --listening --timeout 30s 5432 && ./migrate`, the server in another namespace.
 fn another_namespace() -> Result<Completion, Failed> {
-    let cannot = |reason: String| match std::env::var_os("INUSE_REQUIRE_ALL") {
-        Some(value) if value == "1" => Err(Failed::from(format!("could not run: {reason}"))),
-        _ => Ok(Completion::ignored_with(reason)),
+    let cannot = |reason: String| match inuse_lab::all_required() {
+        true => Err(Failed::from(format!("could not run: {reason}"))),
+        false => Ok(Completion::ignored_with(reason)),
     };
     if !rustix::process::geteuid().is_root() {
         return cannot("entering another namespace needs root".into());

@@ -4,6 +4,10 @@
 //! root in the initial user namespace; where they cannot run they are reported as ignored with the
 //! reason, and with `INUSE_REQUIRE_ALL=1` that is a failure.
 
+#[allow(unreachable_pub)]
+#[path = "../../lab/src/required.rs"]
+mod required;
+
 use inuse_kernel::bpf::{TcpOptions, tcp_options};
 use inuse_kernel::{Error, Netns, NetnsName, SockDiag, sockdiag::InetQuery};
 use inuse_rules::{State, Transport};
@@ -61,9 +65,9 @@ fn role(namespaces: &[&str], name: &str) -> Command {
 }
 
 fn in_a_namespace(mut command: Command) -> Result<Completion, Failed> {
-    let cannot = |reason: &str| match std::env::var_os("INUSE_REQUIRE_ALL") {
-        Some(value) if value == "1" => Err(format!("must run, but {reason}").into()),
-        _ => Ok(Completion::ignored_with(reason)),
+    let cannot = |reason: &str| match required::all_required() {
+        true => Err(format!("must run, but {reason}").into()),
+        false => Ok(Completion::ignored_with(reason)),
     };
     if !rustix::process::geteuid().is_root() {
         return cannot("it takes root to load a BPF program");

@@ -11,9 +11,11 @@
 
 mod actor;
 pub mod conformance;
+mod required;
 pub mod stage;
 mod sys;
 
+pub use required::all_required;
 pub use stage::{Stage, StageError};
 
 /// The word in the first argument by which a helper process knows that it is one.

@@ -56,9 +56,9 @@ fn agree(family: &str, cases: u64) -> Result<Completion, Failed> {
     let output = run(&["run", "--json", "--family", family, "--cases", &cases.to_string()], b"")?;
     if output.status.code() == Some(3) {
         let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return match std::env::var_os("INUSE_REQUIRE_ALL") {
-            Some(value) if value == "1" => Err(format!("could not run: {reason}").into()),
-            _ => Ok(Completion::ignored_with(reason)),
+        return match inuse_lab::all_required() {
+            true => Err(format!("could not run: {reason}").into()),
+            false => Ok(Completion::ignored_with(reason)),
         };
     }
     let report: Value = serde_json::from_slice(&output.stdout)?;

@@ -8,6 +8,9 @@
 mod inet;
 mod parity;
 mod places;
+#[allow(unreachable_pub)]
+#[path = "../../../lab/src/required.rs"]
+mod required;
 mod stage;
 mod unix;
 
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
 fn verdict(ran: Result<(), Missing>) -> Result<Completion, Failed> {
     match ran {
         Ok(()) => Ok(Completion::Completed),
-        Err(Missing(what)) if std::env::var_os("INUSE_REQUIRE_ALL").is_some_and(|all| all == "1") => {
+        Err(Missing(what)) if required::all_required() => {
             Err(format!("required, but cannot run: {what}").into())
         }
         Err(Missing(what)) => Ok(Completion::ignored_with(what)),

@@ -7,6 +7,9 @@
 
 mod beyond;
 mod processes;
+#[allow(unreachable_pub)]
+#[path = "../../../lab/src/required.rs"]
+mod required;
 mod roles;
 mod stage;
 mod sys;
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
 fn report(ran: Ran) -> Result<Completion, Failed> {
     match ran {
         Ok(()) => Ok(Completion::Completed),
-        Err(stage::Cannot(reason)) if std::env::var_os("INUSE_REQUIRE_ALL").is_some() => {
+        Err(stage::Cannot(reason)) if required::all_required() => {
             Err(format!("must run, but {reason}").into())
         }
         Err(stage::Cannot(reason)) => Ok(Completion::ignored_with(reason)),

@@ -25,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ignored with a reason, or failed where everything is required.
 pub(crate) fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
-    match std::env::var_os("INUSE_REQUIRE_ALL") {
-        Some(value) if value == "1" => Err(format!("could not run: {reason}").into()),
-        _ => Ok(Completion::ignored_with(reason)),
+    match inuse_lab::all_required() {
+        true => Err(format!("could not run: {reason}").into()),
+        false => Ok(Completion::ignored_with(reason)),
     }
 }
 

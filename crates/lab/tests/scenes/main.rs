@@ -12,7 +12,7 @@ mod kernel;
 mod staging;
 mod why;
 
-use inuse_lab::{Stage, StageError};
+use inuse_lab::{Stage, StageError, all_required};
 use inuse_rules::Cause;
 use inuse_rules::scene::{self, AskedBy, Scene};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -58,11 +58,6 @@ fn main() {
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-/// Whether a test that cannot run is a failure.
-fn all_required() -> bool {
-    std::env::var_os("INUSE_REQUIRE_ALL").is_some_and(|value| value == "1")
 }
 
 /// Ignored with a reason, or failed where everything is required.

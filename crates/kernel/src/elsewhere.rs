@@ -2,7 +2,7 @@
 //!
 //! Costly: it looks at every process, and enters every namespace that it finds. Asked only on demand.
 
-use crate::error::Error;
+use crate::error::{Error, privileged_remedy};
 use crate::netns::{Netns, NetnsName};
 use crate::seen::Seen;
 use crate::sockdiag::{InetQuery, SockDiag, States, Walked};
@@ -49,7 +49,7 @@ fn everywhere_else(
     if unreadable > 0 {
         blind.push(BlindSpot {
             what: format!("in which network namespace {unreadable} processes of other users live"),
-            remedy: "run it as root".into(),
+            remedy: privileged_remedy("root"),
         });
     }
     if candidates.len() > limit {
@@ -71,7 +71,7 @@ fn everywhere_else(
     if closed > 0 {
         blind.push(BlindSpot {
             what: format!("the sockets of {closed} other network namespaces, which may not be entered"),
-            remedy: "run it as root".into(),
+            remedy: privileged_remedy("root"),
         });
     }
     Seen { found, blind }

@@ -98,14 +98,30 @@ impl Error {
     /// The same as something that was not seen, for a result that is useful without it.
     pub fn blind_spot(&self) -> BlindSpot {
         let remedy = match self {
-            Error::Denied { needs, .. } if needs == "root" => "run it as root".into(),
-            Error::Denied { needs, .. } => format!("run it as root, or with {needs}"),
+            Error::Denied { needs, .. } => privileged_remedy(needs),
             Error::NoModule { module, .. } => format!("load the kernel module: modprobe {module}"),
             Error::Unsupported { .. } => "a newer kernel, or one built with this interface".into(),
             Error::NotThere { .. } | Error::Gone { .. } => "check that it exists".into(),
             Error::Io { .. } | Error::Malformed { .. } => "ask again".into(),
         };
         BlindSpot { what: self.to_string(), remedy }
+    }
+}
+
+/// What helps where a privilege is missing ("root", "CAP_SYS_PTRACE").
+pub(crate) fn privileged_remedy(needs: &str) -> String {
+    remedy_for(rustix::process::geteuid().is_root(), needs)
+}
+
+/// Root is not sent to itself: what it lacks was taken from it, or counts in its own namespaces only.
+fn remedy_for(root: bool, needs: &str) -> String {
+    match (root, needs) {
+        (false, "root") => "run it as root".into(),
+        (false, needs) => format!("run it as root, or with {needs}"),
+        (true, "root") => "run it outside this container or namespace, as the host's root".into(),
+        (true, needs) => {
+            format!("run it with {needs}, or outside this container or namespace, as the host's root")
+        }
     }
 }
 
@@ -174,11 +190,13 @@ mod tests {
 
     #[test]
     fn a_blind_spot_names_the_privilege() {
-        let error = Error::new("enter", "the network namespace blue", Errno::PERM);
-        assert_eq!(error.blind_spot().remedy, "run it as root");
-        assert_eq!(
-            error.needing("CAP_SYS_ADMIN").blind_spot().remedy,
-            "run it as root, or with CAP_SYS_ADMIN"
-        );
+        let error = Error::new("enter", "the network namespace blue", Errno::PERM).needing("CAP_SYS_ADMIN");
+        assert!(error.blind_spot().remedy.contains("with CAP_SYS_ADMIN"), "{error}");
+        assert_eq!(remedy_for(false, "root"), "run it as root");
+        assert_eq!(remedy_for(false, "CAP_BPF"), "run it as root, or with CAP_BPF");
+        for needs in ["root", "CAP_BPF"] {
+            let remedy = remedy_for(true, needs);
+            assert!(!remedy.contains("run it as root") && remedy.contains("outside"), "{remedy}");
+        }
     }
 }

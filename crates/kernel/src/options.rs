@@ -90,6 +90,7 @@ impl Unread {
     pub fn blind_spot(&self, pid: u32) -> BlindSpot {
         let remedy = match self {
             Unread::Gone => "look again".to_owned(),
+            Unread::Refused { needs } if rustix::process::geteuid().is_root() => format!("it needs {needs}"),
             Unread::Refused { needs } => format!("run it as root (sudo): it needs {needs}"),
             Unread::TooOld => "a newer kernel".to_owned(),
             Unread::Other(_) => "try again".to_owned(),

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub netns: Option<u64>,
     /// The process that asks about its own bind (the library does; the command asks for others).
     pub asker: Option<u32>,
+    /// The effective user of the process that looked, whomever the attempt is judged for.
+    pub asker_uid: Option<u32>,
     /// How completely each port was asked for.
     pub coverage: Coverage,
     /// The rows that a bind is judged against, in the order in which sock_diag dumps them.

@@ -114,7 +114,8 @@ fields! {
         freebind: bool,
     }
     SnapshotShape mirrors Snapshot {
-        taken_ms: u64, kernel: Option<KernelVersion>, netns: Option<u64>, asker: Option<u32>, coverage: Coverage,
+        taken_ms: u64, kernel: Option<KernelVersion>, netns: Option<u64>, asker: Option<u32>, asker_uid: Option<u32>,
+        coverage: Coverage,
         sockets: Vec<Socket>, peers: Vec<Socket>, elsewhere: Vec<Elsewhere>,
         processes: BTreeMap<u32, Process>, sysctls: Sysctls,
         locality: BTreeMap<(IpAddr, u32), Locality>, path: Option<PathFact>,

@@ -106,6 +106,7 @@ prop_compose! {
             kernel: Some(KernelVersion { major: 6, minor: 18, release: text.clone() }),
             netns: Some(1),
             asker: Some(pid),
+            asker_uid: Some(1000),
             coverage: Coverage {
                 ports: [((Transport::Udp, 53), Depth::Listening), ((Transport::Tcp, 80), Depth::Every)].into(),
                 whole: vec![Transport::Udp],

@@ -26,6 +26,7 @@ impl Asker {
             kernel: kernel_version(),
             netns: self.netns.inode(),
             asker: self.own_bind.then(std::process::id),
+            asker_uid: Some(rustix::process::geteuid().as_raw()),
             ..Snapshot::default()
         };
         snapshot.coverage.one_chain = snapshot.kernel.as_ref().is_some_and(KernelVersion::dumps_one_chain);

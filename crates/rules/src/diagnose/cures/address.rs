@@ -24,14 +24,9 @@ fn cure(
     Cure { action, says, commands, harms: "nobody".into(), needs, source: None, wait_ms: None, promise }
 }
 
-/// The question once more, as root where that shows more.
-pub(super) fn why(case: &Case, as_root_too: bool) -> Command {
-    let address = case.attempt.address.to_string();
-    if as_root_too {
-        as_root(case, &["inuse", "why", &address])
-    } else {
-        Command::new(["inuse", "why", &address])
-    }
+/// The question once more.
+pub(super) fn why(case: &Case) -> Command {
+    Command::new(["inuse", "why", &case.attempt.address.to_string()])
 }
 
 /// A port below the unprivileged start.

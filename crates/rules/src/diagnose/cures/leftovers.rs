@@ -204,7 +204,7 @@ fn destroy(case: &Case, says: String, harms: String) -> Cure {
         says,
         commands,
         harms,
-        needs: (case.attempt.uid != 0).then(|| "root (CAP_NET_ADMIN)".into()),
+        needs: root(case).map(|_| "root (CAP_NET_ADMIN)".into()),
         source: None,
         wait_ms: None,
         // The port of a socket that was bound by name stays taken until its program closes it.

@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::socket::Socket;
 use crate::verdict::{Outcome, Rule};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -39,19 +39,18 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         Cause::Forwarded => stop::session(case),
         Cause::Suspended => stop::suspended(case),
         Cause::KernelSocket => vec![stop::kernel(case)],
-        Cause::TearingDown => vec![look_again(
-            "Ask again in a moment: a close takes milliseconds.".into(),
-            address::why(case, false),
+        Cause::TearingDown => {
+            vec![look_again("Ask again in a moment: a close takes milliseconds.".into(), address::why(case))]
+        }
+        Cause::OwnerHidden if case.blockers().next().is_none() => vec![look_as_root(
+            case,
+            "Look again as root before you remove the file: then its server shows, if there is one.",
         )],
-        Cause::OwnerHidden if case.blockers().next().is_none() => vec![look_again(
-            "Look again as root before you remove the file: then its server shows, if there is one.".into(),
-            address::why(case, true),
+        Cause::OwnerHidden => vec![look_as_root(
+            case,
+            "Look again as root: then the process shows, and with it the way to stop it.",
         )],
-        Cause::OwnerHidden => vec![look_again(
-            "Look again as root: then the process shows, and with it the way to stop it.".into(),
-            address::why(case, true),
-        )],
-        Cause::Unknown => vec![look_again("Look again as root.".into(), address::why(case, true))],
+        Cause::Unknown => vec![look_as_root(case, "Look again as root.")],
         Cause::OwnProcess => vec![stop::own_process(case)],
         Cause::V6BlocksV4 => {
             let mut cures = vec![address::specific(case)];
@@ -91,8 +90,7 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         | Cause::UnixLive => stop::processes(case),
     };
     if cures.is_empty() && !matches!(case.verdict.outcome, Outcome::Ok) && case.blockers().next().is_some() {
-        cures
-            .push(look_again("Look again as root: then the process shows.".into(), address::why(case, true)));
+        cures.push(look_as_root(case, "Look again as root: then the process shows."));
     }
     cures
 }
@@ -133,6 +131,18 @@ fn look_again(says: String, command: Command) -> Cure {
         wait_ms: None,
         promise: Promise::Perhaps,
     }
+}
+
+/// To look again as root; root is not sent to itself, but out of what it may be shut in.
+fn look_as_root(case: &Case, says: &str) -> Cure {
+    let words = ["inuse", "why", &case.attempt.address.to_string()];
+    let again = look_again(says.into(), as_root(case, &words));
+    if !asker_is_root(case) {
+        return again;
+    }
+    let says =
+        "Not even root sees more from here; the host's root may, outside of this container or namespace.";
+    Cure { says: says.into(), commands: vec![], ..again }
 }
 
 /// What becomes of that attempt: the model is asked.
@@ -179,13 +189,18 @@ fn in_source(says: String, fix: SourceFix, promise: Promise) -> Cure {
 
 /// The words of a command, behind `sudo` where the asker is not root already.
 fn as_root(case: &Case, words: &[&str]) -> Command {
-    let sudo = (case.attempt.uid != 0).then_some("sudo");
+    let sudo = (!asker_is_root(case)).then_some("sudo");
     Command::new(sudo.into_iter().chain(words.iter().copied()))
 }
 
 /// "root", unless the asker is.
 fn root(case: &Case) -> Option<String> {
-    (case.attempt.uid != 0).then(|| "root".into())
+    (!asker_is_root(case)).then(|| "root".into())
+}
+
+/// Whether who looked is root, whomever the attempt is judged for; where nobody says who looked, that one.
+fn asker_is_root(case: &Case) -> bool {
+    case.snapshot.asker_uid.unwrap_or(case.attempt.uid) == 0
 }
 
 /// The SO_REUSEADDR cure, where the model says that it works.
@@ -225,5 +240,38 @@ fn clients_of(case: &Case) -> String {
         0 => format!("whoever needs {who}"),
         1 => format!("whoever needs {who}, and 1 client connected to it now"),
         n => format!("whoever needs {who}, and {n} clients connected to it now"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Address, Transport};
+    use crate::owner::Ownership;
+    use crate::snapshot::Depth;
+    use crate::socket::State;
+
+    #[test]
+    fn root_is_not_sent_to_root_whomever_the_attempt_is_judged_for() {
+        let local = "127.0.0.1:8080".parse().unwrap();
+        let address = Address::Inet { transport: Transport::Tcp, local, device: 0 };
+        let mut socket = Socket::new(address.clone(), State::Listen);
+        socket.owners = Ownership::Hidden;
+        let mut snapshot = Snapshot { sockets: vec![socket], ..Snapshot::default() };
+        snapshot.coverage.ports.insert((Transport::Tcp, 8080), Depth::Every);
+        snapshot.locality.insert((local.ip(), 0), crate::snapshot::Locality::Local);
+        let mut check = |asker_uid, uid, sent: bool| {
+            snapshot.asker_uid = asker_uid;
+            let attempt = Attempt { uid, ..Attempt::plain(address.clone()) };
+            let diagnosis = crate::diagnose(&snapshot, &attempt);
+            let cure = diagnosis.cures.iter().find(|cure| cure.action == Action::LookAgain).unwrap();
+            assert_eq!((cure.needs.is_some(), !cure.commands.is_empty()), (sent, sent), "{cure:?}");
+            assert_eq!(cure.says.starts_with("Look again as root"), sent, "{cure:?}");
+        };
+        check(Some(0), 1000, false);
+        check(Some(0), 0, false);
+        check(Some(1000), 0, true);
+        check(None, 1000, true);
+        check(None, 0, false);
     }
 }

@@ -3,7 +3,7 @@
 //! A service manager or runtime is asked before a process is signalled, since it would bring the
 //! process back.
 
-use super::{Case, address, as_root, clients_of, in_source, look_again, once_gone, root, who};
+use super::{Case, as_root, clients_of, in_source, look_as_root, once_gone, root, who};
 use crate::address::{Address, Transport, UnixName};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
@@ -43,9 +43,9 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
     let Some(named) = who::several(&all) else { return vec![] };
     if case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { proven: false, .. })) {
         // Somebody's message is no evidence against its carrier.
-        return vec![look_again(
-            "Look again as root: then it shows whether one of these carries the socket.".into(),
-            address::why(case, true),
+        return vec![look_as_root(
+            case,
+            "Look again as root: then it shows whether one of these carries the socket.",
         )];
     }
     let mut cures = known_holders(case, &all);
@@ -230,8 +230,9 @@ fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]
 
 /// Signalling another user's process takes root.
 fn needs(case: &Case, processes: &[&Process]) -> Option<String> {
-    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != case.attempt.uid);
-    (case.attempt.uid != 0 && processes.iter().any(other)).then(|| "root".into())
+    let asker = case.snapshot.asker_uid.unwrap_or(case.attempt.uid);
+    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != asker);
+    if processes.iter().any(other) { root(case) } else { None }
 }
 
 /// The cure of a program that is known to hold this very port on many machines.

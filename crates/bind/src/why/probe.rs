@@ -108,11 +108,15 @@ mod tests {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let local = server.local_addr().unwrap();
         let mut asker = Asker::new(&WhyOptions::default()).unwrap();
-        let mut facts = asker.begin();
-        asker.port(&mut facts, Transport::Tcp, local.port());
         let address = Address::Inet { transport: Transport::Tcp, local, device: 0 };
         let uid = rustix::process::geteuid().as_raw();
         let attempt = Attempt { reuseport: true, uid, ..Attempt::plain(address) };
+        let mut facts = asker.begin();
+        asker.settle(&mut facts, std::slice::from_ref(&attempt));
+        for socket in &mut facts.sockets {
+            // As for a socket of somebody whose options may not be read.
+            socket.options = inuse_rules::socket::Options::default();
+        }
         assert!(worth_it(&facts, &attempt).is_some(), "{:?}", judge(&facts, &attempt));
 
         let mut there = facts.clone();

@@ -9,7 +9,7 @@ use std::time::Duration;
 const EXIT: &str = "\
 Exit status:
   0  the bind would succeed
-  1  the address is in use
+  1  the address is in use, or the answer could not be written
   2  the words were wrong; nothing was done
   3  not enough could be seen to say
   4  another refusal: a privileged port, an address that is not local, a policy
@@ -38,7 +38,7 @@ Examples:
 const WAIT_EXIT: &str = "\
 Exit status:
   0  all addresses can be bound, or are served with --listening
-  1  the time was over first
+  1  the time was over first, or stdout could not be written
   2  the words were wrong; nothing was done
   3  not enough can be seen to say
   4  waiting does not help: a privileged port, an address that is not local, a missing directory";

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum ExitStatus {
     /// 0: the attempt would succeed, or the thing was done.
     Success,
-    /// 1: in use, or not done.
+    /// 1: in use, or not done: stdout could not be written.
     InUse,
     /// 4: another refusal: privileged, not local, denied.
     OtherRefusal,

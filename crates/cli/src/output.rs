@@ -83,7 +83,7 @@ impl Output {
     }
 
     /// Writes out what is left and says how the run ends: a closed pipe changes nothing, another failure
-    /// of stdout means that the answer was not given.
+    /// of stdout means that the answer did not arrive.
     pub fn finish(mut self, status: ExitStatus) -> ExitStatus {
         let flushed = self.out.flush();
         match self.failed.take().or(flushed.err()) {
@@ -91,7 +91,7 @@ impl Output {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Success,
             Some(error) => {
                 self.say(&format!("stdout cannot be written: {error}"));
-                ExitStatus::CannotSay
+                ExitStatus::InUse
             }
         }
     }

@@ -117,6 +117,19 @@ fn next_refuses_what_has_no_next_one() {
     assert_eq!(inuse(&["next"]).code, Some(2));
 }
 
+#[test]
+fn a_full_device_is_said_and_is_exit_code_1() {
+    for arguments in [&["why", "1"][..], &["explain"], &["explain", "98", "--json"], &["--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
+        let ran = command.args(arguments).stdin(Stdio::null()).stdout(full).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        let expect = "inuse: stdout cannot be written: No space left on device (os error 28)\n";
+        assert!(said.ends_with(expect), "{arguments:?}: {said}");
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
 /// The committed files are what the binary writes; `--generate` renews them.
 #[test]
 fn man_pages_and_completions_are_up_to_date() {

@@ -107,8 +107,10 @@ fn distinct(found: Vec<Written>) -> Vec<Written> {
 
 /// Whether a line reports a failed bind. In lower case, as the programs in the tests print it.
 fn complains(line: &str) -> bool {
-    const SIGNS: [&str; 21] = [
+    const SIGNS: [&str; 22] = [
         "in use",
+        // create-react-app; postgres's question "is another postmaster already running" is none.
+        "is already running on port",
         "addrinuse",
         "already allocated",
         "errno 98",

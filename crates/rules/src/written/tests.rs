@@ -255,6 +255,7 @@ fn addresses_in_what_programs_print() {
         "[ERROR] Can't start server: Bind on TCP/IP port: Address already in use\n[ERROR] Do you already have another mysqld server running on port: 3306 ?",
         &["tcp/3306"],
     );
+    reads("Something is already running on port 23160.", &["tcp/23160"]);
     // postgres
     reads(
         "LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\nHINT:  Is another postmaster already running on port 5432? If not, wait a few seconds and retry.",

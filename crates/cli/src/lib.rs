@@ -12,6 +12,7 @@ pub mod duration;
 pub mod exit;
 pub mod generate;
 pub mod output;
+pub mod piped;
 pub mod redact;
 pub mod render;
 

@@ -82,6 +82,13 @@ impl Output {
         }
     }
 
+    /// Makes data that was given so far visible.
+    pub fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
+        }
+    }
+
     /// Writes out what is left and says how the run ends: a closed pipe changes nothing, another failure
     /// of stdout means that the answer did not arrive.
     pub fn finish(mut self, status: ExitStatus) -> ExitStatus {

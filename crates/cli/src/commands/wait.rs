@@ -30,7 +30,11 @@ pub fn run(args: &WaitArgs, output: &mut Output) -> ExitStatus {
 
 /// From the words to a waiter.
 fn prepare(args: &WaitArgs, output: &mut Output) -> Result<(Waiter, View), Stop> {
-    let written = words(&args.addresses)?;
+    let mut piped = None;
+    let written = words(&args.addresses, &mut piped)?;
+    if let Some(mut piped) = piped {
+        piped.pass_on();
+    }
     let netns = args.netns.as_deref().map(NetnsName::new);
     let options = WhyOptions { netns, ..WhyOptions::default() };
     let asker = open(&options)?;

@@ -7,6 +7,7 @@ use crate::args::WhyArgs;
 use crate::caller::{Caller, caller, named};
 use crate::exit::ExitStatus;
 use crate::output::Output;
+use crate::piped::Piped;
 use crate::redact::redact;
 use crate::render::human::{self, Look};
 use crate::render::{Answer, json};
@@ -16,20 +17,26 @@ use inuse_bind::{Asker, WhyOptions};
 use inuse_kernel::netns::NetnsName;
 use inuse_rules::address::{Address, escape};
 use inuse_rules::verdict::Outcome;
-use inuse_rules::written::{self, Mistake, Written, message};
+use inuse_rules::written::{self, Mistake, Written};
 use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The most bytes of an error message that are read from standard input.
-const MAX_MESSAGE: u64 = 1 << 20;
-
-/// Answers.
+/// Answers, and then lets the program in front of the pipe run on.
 pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
-    match answers(args, output) {
+    let mut piped = None;
+    let status = answer(args, &mut piped, output);
+    output.flush();
+    if let Some(mut piped) = piped {
+        piped.pass_on();
+    }
+    status
+}
+
+fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> ExitStatus {
+    match answers(args, piped, output) {
         Err(stop) => stop.tell(output),
         Ok(mut answers) => {
             if args.redact {
@@ -107,13 +114,13 @@ impl Stop {
     }
 }
 
-fn answers(args: &WhyArgs, output: &mut Output) -> Result<Vec<Answer>, Stop> {
+fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Result<Vec<Answer>, Stop> {
     if args.addresses.is_empty() && args.snapshot.is_none() {
         return Err(Stop::Words(
             "no address is given; for instance: inuse 8080, or: npm start 2>&1 | inuse -".into(),
         ));
     }
-    let written = words(&args.addresses)?;
+    let written = words(&args.addresses, piped)?;
     if let Some(path) = &args.snapshot {
         let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
         return elsewhere(args, &written, &saved);
@@ -160,18 +167,15 @@ fn attempt(args: &WhyArgs, caller: &Caller, address: &Address) -> Attempt {
     }
 }
 
-/// Every address on the command line, and those that a message on standard input names.
-pub fn words(addresses: &[OsString]) -> Result<Vec<Written>, Stop> {
+/// Every address on the command line, and those that a message on standard input names. That is opened here
+/// and may go on: whoever asks passes the rest on.
+pub fn words(addresses: &[OsString], piped: &mut Option<Piped>) -> Result<Vec<Written>, Stop> {
     let mut all = Vec::new();
     for given in addresses {
-        if given == "-" {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().take(MAX_MESSAGE).read_to_end(&mut bytes);
-            read.map_err(|error| Stop::Words(format!("standard input cannot be read: {error}")))?;
-            let found = message::find(&String::from_utf8_lossy(&bytes));
-            all.extend(found.map_err(|nothing| Stop::Words(nothing.to_string()))?);
-        } else {
+        if given != "-" {
             all.push(written::parse(&text_of(given)).map_err(Stop::Mistake)?);
+        } else if piped.is_none() {
+            all.extend(piped.insert(Piped::new()).addresses().map_err(Stop::Words)?);
         }
     }
     Ok(all)

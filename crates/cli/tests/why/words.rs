@@ -81,7 +81,10 @@ fn a_path_that_is_too_long_is_refused_before_anything_is_asked() {
 fn a_message_that_names_no_address_is_refused() {
     let check = |input: &[u8], line: &str| {
         let ran = inuse_reading(&["why", "-"], input);
-        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", line));
+        // What was piped in is shown first.
+        let stderr = format!("{}{line}", String::from_utf8_lossy(input));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+        assert_eq!(ran.stderr, stderr);
     };
     check(b"", "inuse: the text is empty; pipe the error message in: cmd 2>&1 | inuse why -\n");
     check(
@@ -93,7 +96,7 @@ fn a_message_that_names_no_address_is_refused() {
         "inuse: the message does not say which address ('OSError: [Errno 98] Address already in use'); ask with the port, for instance inuse 8080\n",
     );
     check(
-        b"\xff\xfe\x00",
+        b"a NUL: \x00\n",
         "inuse: the text complains about no address; ask with the port, for instance inuse 8080\n",
     );
 }

@@ -1,5 +1,7 @@
 //! `inuse explain`, `inuse next`, and the pages and completions that are made from the definition.
 
+mod piped;
+
 use inuse_cli::args::Artifact;
 use inuse_cli::generate::text;
 use std::net::{Ipv4Addr, TcpListener};

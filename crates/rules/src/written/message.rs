@@ -12,10 +12,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-/// The most lines that are read.
-const MAX_LINES: usize = 2000;
 /// The most bytes of a line that are read.
-const MAX_LINE: usize = 4096;
+pub const MAX_LINE: usize = 4096;
 /// The most addresses that are taken from one message.
 const MAX_FOUND: usize = 16;
 
@@ -58,33 +56,110 @@ impl core::error::Error for Nothing {}
 ///
 /// [`Nothing`] when it names none.
 pub fn find(text: &str) -> Result<Vec<Written>, Nothing> {
-    let lines: Vec<&str> =
-        text.lines().take(MAX_LINES).map(cut).filter(|line| !line.trim().is_empty()).collect();
-    if lines.is_empty() {
-        return Err(Nothing::Empty);
+    let mut reader = Reader::default();
+    text.lines().for_each(|line| reader.line(line));
+    reader.found()
+}
+
+/// Reads a message line by line, as it comes. What it keeps is bounded, however long the text is.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    /// Whether any line held something.
+    any: bool,
+    /// Whether any line was more than an address alone.
+    prose: bool,
+    /// The lines that are addresses alone, as long as all are (`echo 8080 | inuse why -`).
+    plain: Vec<Written>,
+    /// What the complaining lines name.
+    found: Vec<Written>,
+    /// The first line that complains.
+    complaint: Option<String>,
+    /// A host that a complaining line names without a port.
+    bare_host: Option<String>,
+    /// A host and a port in fields or lines of their own: the last before the complaint, the first behind it.
+    host: Around<String>,
+    port: Around<u16>,
+}
+
+/// The nearest value on each side of the first line that complains.
+#[derive(Clone, Debug)]
+struct Around<T> {
+    before: Option<T>,
+    behind: Option<T>,
+}
+
+impl<T> Default for Around<T> {
+    fn default() -> Around<T> {
+        Around { before: None, behind: None }
     }
-    // `echo 8080 | inuse why -`
-    if let Ok(plain) = lines.iter().map(|line| parse(line)).collect::<Result<Vec<_>, _>>() {
-        return Ok(distinct(plain));
-    }
-    let complaining: Vec<&str> = lines.iter().copied().filter(|line| complains(line)).collect();
-    let found = distinct(complaining.iter().flat_map(|line| in_line(line)).collect());
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let Some(first) = complaining.first() else {
-        return Err(Nothing::NoComplaint);
-    };
-    if let Some(port) = lines.iter().find_map(|line| named_ports(line).into_iter().next()) {
-        let host = complaining
-            .iter()
-            .find_map(|line| bare_ip(line))
-            .or_else(|| lines.iter().find_map(|line| field(line)));
-        if let Ok(written) = parse(&join(host, port.port)) {
-            return Ok(alloc::vec![written]);
+}
+
+impl<T> Around<T> {
+    fn note(&mut self, complained: bool, value: Option<T>) {
+        match value {
+            Some(value) if !complained => self.before = Some(value),
+            Some(value) => self.behind = self.behind.take().or(Some(value)),
+            None => {}
         }
     }
-    Err(Nothing::Unnamed(first.to_string()))
+
+    fn nearest(&self) -> Option<&T> {
+        self.behind.as_ref().or(self.before.as_ref())
+    }
+}
+
+impl Reader {
+    /// Takes the next line, without its line feed.
+    pub fn line(&mut self, line: &str) {
+        let line = without_escapes(cut(line));
+        if line.trim().is_empty() {
+            return;
+        }
+        self.any = true;
+        match parse(&line) {
+            Ok(written) if !self.prose => add(&mut self.plain, written),
+            _ => self.prose = true,
+        }
+        if complains(&line) {
+            in_line(&line).into_iter().for_each(|written| add(&mut self.found, written));
+            self.bare_host = self.bare_host.take().or_else(|| bare_ip(&line));
+            self.complaint.get_or_insert_with(|| line.clone());
+        }
+        let complained = self.complaint.is_some();
+        self.host.note(complained, field(&line));
+        self.port.note(complained, named_ports(&line).first().map(|named| named.port));
+    }
+
+    /// Whether a complaint and its address have been read, so that nobody need wait for the end.
+    pub fn is_recognised(&self) -> bool {
+        !self.found.is_empty() || self.port.behind.is_some()
+    }
+
+    /// The addresses that were named, in their order, without repetition.
+    ///
+    /// # Errors
+    ///
+    /// [`Nothing`] when there was none.
+    pub fn found(self) -> Result<Vec<Written>, Nothing> {
+        if !self.any {
+            return Err(Nothing::Empty);
+        }
+        if !self.prose {
+            return Ok(self.plain);
+        }
+        if !self.found.is_empty() {
+            return Ok(self.found);
+        }
+        let Some(complaint) = self.complaint else {
+            return Err(Nothing::NoComplaint);
+        };
+        if let Some(&port) = self.port.nearest()
+            && let Ok(written) = parse(&join(self.bare_host.as_ref().or(self.host.nearest()).cloned(), port))
+        {
+            return Ok(alloc::vec![written]);
+        }
+        Err(Nothing::Unnamed(complaint))
+    }
 }
 
 fn cut(line: &str) -> &str {
@@ -95,14 +170,31 @@ fn cut(line: &str) -> &str {
     line.get(..end).unwrap_or_default()
 }
 
-fn distinct(found: Vec<Written>) -> Vec<Written> {
-    let mut kept: Vec<Written> = Vec::new();
-    for written in found {
-        if kept.len() < MAX_FOUND && !kept.iter().any(|k| k.target == written.target) {
-            kept.push(written);
-        }
+/// A line without the escape sequences of terminals (ECMA-48): colours and cursor movements (CSI), titles
+/// and links (OSC), and the short ones.
+fn without_escapes(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, escape)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        let end = match escape.as_bytes().first() {
+            Some(b'[') => escape.find(|c: char| ('@'..='~').contains(&c) && c != '[').map(|at| at + 1),
+            Some(b']') => escape.find(['\u{7}', '\u{1b}']).map(|at| match escape.get(at..at + 2) {
+                Some("\u{1b}\\") => at + 2,
+                _ => at + 1,
+            }),
+            _ => escape.chars().next().map(char::len_utf8),
+        };
+        rest = end.and_then(|end| escape.get(end..)).unwrap_or_default();
     }
-    kept
+    plain.push_str(rest);
+    plain
+}
+
+fn add(kept: &mut Vec<Written>, written: Written) {
+    if kept.len() < MAX_FOUND && !kept.iter().any(|k| k.target == written.target) {
+        kept.push(written);
+    }
 }
 
 /// Whether a line reports a failed bind. In lower case, as the programs in the tests print it.

@@ -268,6 +268,42 @@ fn addresses_in_what_programs_print() {
 }
 
 #[test]
+fn colours_and_links_are_no_part_of_a_message() {
+    reads("\u{1b}[31mError: listen EADDRINUSE: address already in use :::3000\u{1b}[39m", &["tcp/[::]:3000"]);
+    reads(
+        "\u{1b}[1;31mlisten tcp \u{1b}[4m127.0.0.1:80\u{1b}[0m80: address \u{1b}[mal\u{1b}[0mready in use",
+        &["tcp/127.0.0.1:8080"],
+    );
+    reads("Port \u{1b}[38;5;9m5173\u{1b}[0m is in use", &["tcp/5173"]);
+    reads("\u{1b}]8;;http://x/\u{1b}\\in use: :80\u{1b}]8;;\u{7}", &["tcp/80"]);
+    reads("\u{1b}[2K\u{1b}[1G\u{1b}[36m8080\u{1b}[0m", &["tcp/8080"]);
+    reads("\u{1b}(Bin use: :80\u{1b}[", &["tcp/80"]);
+}
+
+#[test]
+fn a_long_log_around_a_message_does_not_hide_it() {
+    let log = "12:30:01 GET /index.html from 10.0.0.1:4000 on port 9\n".repeat(5000);
+    reads(&format!("{log}listen tcp :8080: bind: address already in use\n{log}"), &["tcp/8080"]);
+    let object = "  code: 'EADDRINUSE',\n  address: '::',\n  port: 3000\n}\n";
+    reads(&format!("{log}{object}{log}"), &["tcp/[::]:3000"]);
+}
+
+#[test]
+fn a_reader_says_when_it_has_read_enough() {
+    let check = |lines: &[&str], expect: &[bool]| {
+        let mut reader = message::Reader::default();
+        let seen = lines.iter().map(|line| {
+            reader.line(line);
+            reader.is_recognised()
+        });
+        assert_eq!(seen.collect::<Vec<_>>(), expect, "{lines:?}");
+    };
+    check(&["starting on port 80", "bind :80: address already in use", ""], &[false, true, true]);
+    check(&["8080"], &[false]);
+    check(&["on port 80", "Address already in use", "x", "is port 80 taken?"], &[false, false, false, true]);
+}
+
+#[test]
 fn a_message_without_an_address_says_so() {
     let silent = [
         "OSError: [Errno 98] Address already in use",

@@ -129,10 +129,12 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
     let options = WhyOptions { netns, probe: args.probe, ..WhyOptions::default() };
     let mut asker = open(&options)?;
     let caller = caller(args.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
-    let mut asks = Vec::new();
+    let mut asks: Vec<Ask> = Vec::new();
     for written in &written {
         let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
-        asks.extend(resolve(written, interface).map_err(Stop::Mistake)?);
+        for ask in resolve(written, interface).map_err(Stop::Mistake)? {
+            add(&mut asks, ask);
+        }
     }
     if let Some(note) = &caller.note {
         output.say(note);
@@ -146,6 +148,14 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
         }
     }
     Ok(answers)
+}
+
+/// Asks about each address once, and answers in any case if any of the words names it.
+fn add(asks: &mut Vec<Ask>, ask: Ask) {
+    match asks.iter_mut().find(|other| other.address == ask.address) {
+        Some(other) => other.only_if_different &= ask.only_if_different,
+        None => asks.push(ask),
+    }
 }
 
 /// Opens the conversation with the kernel.
@@ -247,22 +257,25 @@ fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<A
     if written.is_empty() {
         return saved.entries.iter().map(|e| Ok(answer(&e.snapshot, with_flags(&e.attempt)?))).collect();
     }
-    let mut answers = Vec::new();
+    let mut asks: Vec<Ask> = Vec::new();
     for written in written {
         // The interfaces of the other machine are not known here by name, only by number.
-        let asks = resolve(written, |_| Ok(None)).map_err(Stop::Mistake)?;
-        for Ask { address, only_if_different } in asks {
-            let entry = saved
-                .entries
-                .iter()
-                .find(|e| e.attempt.address == address)
-                .or_else(|| saved.entries.iter().find(|e| covers(&e.snapshot, &address)));
-            let entry = entry.unwrap_or(first);
-            let attempt = with_flags(&Attempt { address, ..entry.attempt.clone() })?;
-            let answer = answer(&entry.snapshot, attempt);
-            if !only_if_different || differs(&answer, &answers) {
-                answers.push(answer);
-            }
+        for ask in resolve(written, |_| Ok(None)).map_err(Stop::Mistake)? {
+            add(&mut asks, ask);
+        }
+    }
+    let mut answers = Vec::new();
+    for Ask { address, only_if_different } in asks {
+        let entry = saved
+            .entries
+            .iter()
+            .find(|e| e.attempt.address == address)
+            .or_else(|| saved.entries.iter().find(|e| covers(&e.snapshot, &address)));
+        let entry = entry.unwrap_or(first);
+        let attempt = with_flags(&Attempt { address, ..entry.attempt.clone() })?;
+        let answer = answer(&entry.snapshot, attempt);
+        if !only_if_different || differs(&answer, &answers) {
+            answers.push(answer);
         }
     }
     Ok(answers)

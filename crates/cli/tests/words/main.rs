@@ -120,6 +120,15 @@ fn next_refuses_what_has_no_next_one() {
 }
 
 #[test]
+fn an_address_that_is_given_twice_is_asked_once() {
+    let count = |arguments: &[&str]| {
+        let value: serde_json::Value = serde_json::from_str(&inuse(arguments).stdout).unwrap();
+        value["answers"].as_array().map(Vec::len)
+    };
+    assert_eq!(count(&["why", "--json", "127.0.0.1:1", "tcp/127.0.0.1:1", "127.0.0.1:1-2"]), Some(2));
+}
+
+#[test]
 fn a_full_device_is_said_and_is_exit_code_1() {
     for arguments in [&["why", "1"][..], &["explain"], &["explain", "98", "--json"], &["--help"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

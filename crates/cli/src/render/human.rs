@@ -162,7 +162,12 @@ fn answer_lines(out: &mut String, group: &[&Answer], look: &Look) {
 /// What to know when a bind failed a moment ago and the address is free now.
 fn if_it_failed(answer: &Answer, look: &Look) -> String {
     let attempt = &answer.diagnosis.attempt;
-    let port = attempt.address.port().filter(|&port| port != 0);
+    let port = attempt.address.port();
+    if port == Some(0) {
+        let chosen = "Port 0 stands for no port: the kernel chooses a free one at bind(), and getsockname() \
+                      says which. If your program was refused, ask for the port in its message.";
+        return wrapped(chosen, "  ", look.width);
+    }
     let gone = "If a program was refused here a moment ago, what stood in its way has gone since: the remains of a \
                 closed connection (they last about a minute), a process that was still ending, or another start that \
                 came first and failed too.";

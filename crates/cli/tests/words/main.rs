@@ -129,6 +129,15 @@ fn an_address_that_is_given_twice_is_asked_once() {
 }
 
 #[test]
+fn port_0_is_chosen_by_the_kernel() {
+    for word in ["0", "127.0.0.1:0", "udp/0"] {
+        let ran = inuse(&[word]);
+        assert!(ran.stdout.contains("the kernel chooses a free one at bind()"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("gone since"), "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn a_full_device_is_said_and_is_exit_code_1() {
     for arguments in [&["why", "1"][..], &["explain"], &["explain", "98", "--json"], &["--help"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

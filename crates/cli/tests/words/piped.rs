@@ -18,7 +18,7 @@ fn reading(arguments: &[&str]) -> Child {
 
 #[test]
 fn a_program_that_keeps_running_is_answered_at_once() {
-    for (arguments, expect) in [(&["-"][..], "tcp/[::]:1 is free"), (&["why", "-", "--json"], "{")] {
+    for (arguments, expect) in [(&["-"][..], "[::]:1 is free"), (&["why", "-", "--json"], "{")] {
         let mut child = reading(arguments);
         let mut program = child.stdin.take().unwrap();
         program.write_all(b"\x1b[31mError: EADDRINUSE :::1\x1b[0m\nwatching for changes").unwrap();

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod duration;
 pub mod exit;
 pub mod generate;
+pub mod mistyped;
 pub mod output;
 pub mod piped;
 pub mod redact;

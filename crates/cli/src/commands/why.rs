@@ -6,6 +6,7 @@
 use crate::args::WhyArgs;
 use crate::caller::{Caller, caller, named};
 use crate::exit::ExitStatus;
+use crate::mistyped::hint;
 use crate::output::Output;
 use crate::piped::Piped;
 use crate::redact::redact;
@@ -183,7 +184,11 @@ pub fn words(addresses: &[OsString], piped: &mut Option<Piped>) -> Result<Vec<Wr
     let mut all = Vec::new();
     for given in addresses {
         if given != "-" {
-            all.push(written::parse(&text_of(given)).map_err(Stop::Mistake)?);
+            let read = written::parse(&text_of(given));
+            // Only the first word can be meant as a verb.
+            let first = all.is_empty() && piped.is_none();
+            let read = read.map_err(|mistake| if first { hint(mistake) } else { mistake });
+            all.push(read.map_err(Stop::Mistake)?);
         } else if piped.is_none() {
             all.extend(piped.insert(Piped::new()).addresses().map_err(Stop::Words)?);
         }

@@ -41,12 +41,37 @@ pub(super) fn parse(whole: Part<'_>) -> Result<Read, Fault> {
             return endpoint(transport, rest);
         }
     }
+    if let Some(fault) = no_transport(whole) {
+        return Err(fault);
+    }
     match whole.split_once("/") {
         // localhost:3000/index.html, copied out of a browser that hides the scheme.
         Some((address, _path)) if address.text.contains(':') => endpoint(Transport::Tcp, address),
         Some(_) => Err(whole.wrong("this is no address", FORMS)),
         None => endpoint(Transport::Tcp, whole),
     }
+}
+
+/// `tcp:8080`, and transports that no rule is known for: `sctp/80`, `80/sctp`.
+fn no_transport(whole: Part<'_>) -> Option<Fault> {
+    for name in ["sctp", "dccp", "mptcp"] {
+        let before = whole.strip_prefix(name).is_some_and(|rest| rest.text.starts_with(['/', ':']));
+        if before || whole.strip_suffix(name).is_some_and(|rest| rest.text.ends_with('/')) {
+            let wrong = format!("{} is not modelled", name.to_ascii_uppercase());
+            return Some(whole.wrong(wrong, "write tcp/PORT, udp/PORT or unix:PATH"));
+        }
+    }
+    for name in ["tcp", "udp"] {
+        if let Some(rest) = whole.strip_prefix(name).and_then(|rest| rest.strip_prefix(":")) {
+            let right = match ports(rest) {
+                Ok(_) => format!("write {name}/{}", rest.text),
+                Err(_) => format!("write {name}/8080"),
+            };
+            let colon = whole.split_at(name.len()).1.split_at(1).0;
+            return Some(colon.wrong("a slash stands behind the transport", right));
+        }
+    }
+    None
 }
 
 /// `http://user@localhost:3000/path?query`.
@@ -133,9 +158,20 @@ fn split(part: Part<'_>) -> Result<(Place, Part<'_>), Fault> {
     }
     match part.split_once(":") {
         None => no_colon(part),
-        Some((host, port)) if !port.text.contains(':') => Ok((bare_host(host)?, port)),
+        Some((host, port)) if !port.text.contains(':') => match ports(host) {
+            Ok(_) => Err(published(part, host)),
+            Err(_) => Ok((bare_host(host)?, port)),
+        },
         Some(_) => unbracketed_v6(part),
     }
+}
+
+/// docker's `HOST-PORT:CONTAINER-PORT`, of which only the first is bound on this machine.
+fn published(whole: Part<'_>, first: Part<'_>) -> Fault {
+    whole.wrong(
+        "these are two ports, as docker publishes them, and only the first is bound here",
+        format!("write {}", first.text),
+    )
 }
 
 /// `8080`, `127.0.0.1.8080` and `*.8080` (BSD netstat), `127.0.0.1#53` (BIND, dnsmasq).
@@ -177,6 +213,14 @@ fn unbracketed_v6(part: Part<'_>) -> Result<(Place, Part<'_>), Fault> {
     let end = Part { text: "", at: part.span().end };
     if v6(part).is_some() {
         return Err(missing_port(part, end));
+    }
+    if let Some((outside, inside)) = part.rsplit_once(":")
+        && let Some((host, port)) = outside.split_once(":")
+        && host.text.parse::<Ipv4Addr>().is_ok()
+        && ports(port).is_ok()
+        && ports(inside).is_ok()
+    {
+        return Err(published(part, outside));
     }
     if let Some((host, port)) = part.rsplit_once(":")
         && v6(host).is_some()
@@ -296,6 +340,13 @@ fn ports(part: Part<'_>) -> Result<RangeInclusive<u16>, Fault> {
 fn port(part: Part<'_>) -> Result<u16, Fault> {
     if part.is_empty() {
         return Err(part.wrong("the port is missing", PORT));
+    }
+    let may_be_service = part.text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && part.text.len() <= 40
+        && part.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if may_be_service {
+        let right = format!("for a service, 'getent services {}' prints it", part.text);
+        return Err(part.wrong("a port is written as a number", right));
     }
     if let Some(bad) = part.since(|c| !c.is_ascii_digit()) {
         return Err(bad.wrong("a port has digits only", PORT));

@@ -118,6 +118,23 @@ fn mistakes_point_at_the_part_that_is_wrong() {
         "'256.0.0.1:80': this is no IPv4 address; it has four numbers from 0 to 255, as 127.0.0.1",
     );
     refuse("ho$t:80", "$", &format!("'ho$t:80': this character cannot stand in a host name; {forms}"));
+    let two = "these are two ports, as docker publishes them, and only the first is bound here";
+    refuse("8080:80", "8080:80", &format!("'8080:80': {two}; write 8080"));
+    refuse(
+        "127.0.0.1:8080:80",
+        "127.0.0.1:8080:80",
+        &format!("'127.0.0.1:8080:80': {two}; write 127.0.0.1:8080"),
+    );
+    refuse("tcp:8080", ":", "'tcp:8080': a slash stands behind the transport; write tcp/8080");
+    refuse("UDP:x", ":", "'UDP:x': a slash stands behind the transport; write udp/8080");
+    let sctp = "SCTP is not modelled; write tcp/PORT, udp/PORT or unix:PATH";
+    refuse("sctp/80", "sctp/80", &format!("'sctp/80': {sctp}"));
+    refuse("80/sctp", "80/sctp", &format!("'80/sctp': {sctp}"));
+    refuse(
+        "localhost:http",
+        "http",
+        "'localhost:http': a port is written as a number; for a service, 'getent services http' prints it",
+    );
     refuse("3010-3000", "3010-3000", "'3010-3000': this range runs backwards; write 3000-3010");
     refuse("1-1025", "1-1025", "'1-1025': this range has 1025 ports; a range may have 1024 at most");
     refuse("", "", "'': no address is given; write a port (8080), HOST:PORT, unix:PATH or @NAME");

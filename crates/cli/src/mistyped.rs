@@ -1,0 +1,78 @@
+//! A mistyped verb, which reads as an address without a port: which verb was meant.
+
+use crate::args::Cli;
+use clap::CommandFactory;
+use inuse_rules::written::Mistake;
+
+/// Names the verb that a word is nearly, if it is one.
+pub fn hint(mistake: Mistake) -> Mistake {
+    let word = mistake.text.to_ascii_lowercase();
+    let verbs = Cli::command();
+    let nearest = verbs
+        .get_subcommands()
+        .map(|verb| (distance(&word, verb.get_name()), verb.get_name()))
+        .filter(|&(distance, verb)| distance <= if verb.len() > 4 { 2 } else { 1 })
+        .min();
+    match nearest {
+        Some((_, verb)) if word.bytes().all(|b| b.is_ascii_lowercase()) => Mistake {
+            wrong: "this is neither a verb nor an address".to_owned(),
+            right: format!("did you mean 'inuse {verb} …'?"),
+            ..mistake
+        },
+        _ => mistake,
+    }
+}
+
+/// How many letters must be put in, left out, changed or swapped with their neighbour (optimal string
+/// alignment); words of more than a few letters are far from everything.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    match (a, b) {
+        ([], rest) | (rest, []) => rest.len(),
+        _ if a.len().abs_diff(b.len()) > 2 => usize::MAX,
+        _ => {
+            let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+            for (i, x) in a.iter().enumerate() {
+                let mut row = vec![i + 1];
+                for (j, y) in b.iter().enumerate() {
+                    let changed = rows[i][j] + usize::from(x != y);
+                    let mut least = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
+                    if i > 0 && j > 0 && x == &b[j - 1] && &a[i - 1] == y {
+                        least = least.min(rows[i - 1][j - 1] + 1);
+                    }
+                    row.push(least);
+                }
+                rows.push(row);
+            }
+            rows[a.len()][b.len()]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistyped_verbs_are_recognised() {
+        let check = |word: &str, verb: Option<&str>| {
+            let hinted = hint(inuse_rules::written::parse(word).expect_err("no address"));
+            let expect = verb.map(|verb| format!("did you mean 'inuse {verb} …'?"));
+            assert_eq!(
+                Some(&hinted.right).filter(|right| right.contains("did you")),
+                expect.as_ref(),
+                "{word}"
+            );
+        };
+        check("whi", Some("why"));
+        check("explian", Some("explain"));
+        check("nxt", Some("next"));
+        check("Next", Some("next"));
+        check("wiat", Some("wait"));
+        check("free", None);
+        check("localhost", None);
+        check("", None);
+        check("99999", None);
+        check("w\u{1b}y", None);
+    }
+}

@@ -19,8 +19,8 @@ _inuse() {
             inuse,explain)
                 cmd="inuse__subcmd__explain"
                 ;;
-            inuse,free)
-                cmd="inuse__subcmd__free"
+            inuse,help)
+                cmd="inuse__subcmd__help"
                 ;;
             inuse,next)
                 cmd="inuse__subcmd__next"
@@ -31,6 +31,21 @@ _inuse() {
             inuse,why)
                 cmd="inuse__subcmd__why"
                 ;;
+            inuse__subcmd__help,explain)
+                cmd="inuse__subcmd__help__subcmd__explain"
+                ;;
+            inuse__subcmd__help,help)
+                cmd="inuse__subcmd__help__subcmd__help"
+                ;;
+            inuse__subcmd__help,next)
+                cmd="inuse__subcmd__help__subcmd__next"
+                ;;
+            inuse__subcmd__help,wait)
+                cmd="inuse__subcmd__help__subcmd__wait"
+                ;;
+            inuse__subcmd__help,why)
+                cmd="inuse__subcmd__help__subcmd__why"
+                ;;
             *)
                 ;;
         esac
@@ -38,7 +53,7 @@ _inuse() {
 
     case "${cmd}" in
         inuse)
-            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free"
+            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -61,7 +76,7 @@ _inuse() {
                     return 0
                     ;;
                 --generate)
-                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait man-free completions-bash completions-zsh completions-fish" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait completions-bash completions-zsh completions-fish" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -85,25 +100,83 @@ _inuse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        inuse__subcmd__free)
-            opts="-h --dry-run --yes --kill --destroy --unit --container --grace --json --reuseaddr --reuseport --v6only --as-uid --netns --no-color --help"
+        inuse__subcmd__help)
+            opts="why explain next wait help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --grace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
+                *)
+                    COMPREPLY=()
                     ;;
-                --as-uid)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
                     ;;
-                --netns)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
                     ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__next)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__wait)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__why)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -33,7 +33,6 @@ man-why\t'inuse-why(1)'
 man-explain\t'inuse-explain(1)'
 man-next\t'inuse-next(1)'
 man-wait\t'inuse-wait(1)'
-man-free\t'inuse-free(1)'
 completions-bash\t'For bash'
 completions-zsh\t'For zsh'
 completions-fish\t'For fish'"
@@ -51,7 +50,7 @@ complete -c inuse -n "__fish_inuse_needs_command" -a "why" -d 'Say why a bind to
 complete -c inuse -n "__fish_inuse_needs_command" -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
 complete -c inuse -n "__fish_inuse_needs_command" -a "next" -d 'Print the first port at or after an address that can be bound now'
 complete -c inuse -n "__fish_inuse_needs_command" -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
-complete -c inuse -n "__fish_inuse_needs_command" -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
+complete -c inuse -n "__fish_inuse_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
@@ -82,18 +81,8 @@ complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseport -d 'Wait 
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l v6only -d 'Wait for a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l grace -d 'How long a process may take after each signal: 5s, 500ms, 2m' -r
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l as-uid -d 'Free it for a bind by this user, a number or a name (under sudo: the calling user)' -r
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l netns -d 'Free it in this network namespace: a name of \'ip netns\', a process id or a path' -r
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l dry-run -d 'Show the plan and do nothing'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l yes -d 'Run the plan without asking'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l kill -d 'Let SIGKILL follow where SIGTERM is ignored; stop who carries the socket in a message or a ring'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l destroy -d 'Also destroy connections that somebody may still need: outgoing, leaked, or not delivered yet'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l unit -d 'Have systemd stop the unit that holds the address'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l container -d 'Have its runtime stop the container that holds the address'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l json -d 'Print JSON (schema inuse.free/1)'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseaddr -d 'Free it for a bind with SO_REUSEADDR set'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseport -d 'Free it for a bind with SO_REUSEPORT set'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l v6only -d 'Free it for a bind with IPV6_V6ONLY set'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait help" -f -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait help" -f -a "next" -d 'Print the first port at or after an address that can be bound now'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait help" -f -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

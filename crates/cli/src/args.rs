@@ -29,6 +29,23 @@ Examples:
   npm start 2>&1 | inuse -
   inuse why udp/53 --json";
 
+const NEXT_ADDRESSES: &str = "\
+Addresses:
+  8080                 from this port on, free for both families: 0.0.0.0 and [::]
+  127.0.0.1:8080       for exactly this address; also [::1]:8080, localhost:8080
+  udp/5000, 3000-3010  UDP; only within this range
+
+Examples:
+  inuse next 8080
+  PORT=$(inuse next 3000-3999) npm start";
+
+const NEXT_EXIT: &str = "\
+Exit status:
+  0  the port is printed
+  1  none is left, or stdout could not be written
+  2  the words were wrong; nothing was done
+  3  not enough could be seen to say";
+
 const WAIT_EXAMPLES: &str = "\
 Examples:
   inuse wait 8080 && ./server
@@ -65,7 +82,7 @@ Of several addresses the worst counts, in the order 2, 3, 4, 1, 0.";
 #[command(
     name = "inuse",
     version,
-    disable_help_subcommand = true,
+    override_usage = "inuse [OPTIONS] ADDR...\n       inuse VERB [OPTIONS] [ARGUMENTS]",
     after_help = ADDRESSES,
     after_long_help = format!("{ADDRESSES}\n\n{EXIT}"),
 )]
@@ -99,6 +116,7 @@ pub enum Verb {
     ///
     /// Skips the ephemeral range, whose ports any outgoing connection may be given, and the reserved list.
     /// Only a socket that is held is certain: another program may take the port before yours does.
+    #[command(after_help = NEXT_ADDRESSES, after_long_help = format!("{NEXT_ADDRESSES}\n\n{NEXT_EXIT}"))]
     Next(NextArgs),
     /// Wait until an address can be bound, or until somebody listens on it
     ///

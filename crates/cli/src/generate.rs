@@ -44,7 +44,8 @@ pub fn text(artifact: Artifact) -> std::io::Result<String> {
 }
 
 fn man(verb: Option<&str>, out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut command = Cli::command();
+    // The verb 'help' has no page.
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let command = match verb.and_then(|verb| command.find_subcommand(verb)) {
         Some(verb) => verb.clone(),

@@ -123,7 +123,7 @@ fn next_refuses_what_has_no_next_one() {
 fn an_address_that_is_given_twice_is_asked_once() {
     let count = |arguments: &[&str]| {
         let value: serde_json::Value = serde_json::from_str(&inuse(arguments).stdout).unwrap();
-        value["answers"].as_array().map(Vec::len)
+        value["results"].as_array().map(Vec::len)
     };
     assert_eq!(count(&["why", "--json", "127.0.0.1:1", "tcp/127.0.0.1:1", "127.0.0.1:1-2"]), Some(2));
 }
@@ -135,6 +135,16 @@ fn port_0_is_chosen_by_the_kernel() {
         assert!(ran.stdout.contains("the kernel chooses a free one at bind()"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("gone since"), "{}", ran.stdout);
     }
+}
+
+#[test]
+fn help_is_a_verb_and_mistyped_verbs_are_recognised() {
+    assert_eq!(inuse(&["help"]).stdout, inuse(&["--help"]).stdout);
+    assert_eq!(inuse(&["help", "why"]).stdout, inuse(&["why", "--help"]).stdout);
+    assert!(inuse(&["next", "--help"]).stdout.contains("1  none is left"));
+    let ran = inuse(&["whi", "8080"]);
+    let expect = "inuse: 'whi': this is neither a verb nor an address; did you mean 'inuse why …'?\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), expect));
 }
 
 #[test]

@@ -55,7 +55,11 @@ fn tell(args: &FreeArgs, told: &[Told<'_>], output: &mut Output) {
 
 /// The plan for each address, all of them before anything is done.
 fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Stop> {
-    let written = words(&args.addresses)?;
+    let mut piped = None;
+    let written = words(&args.addresses, &mut piped)?;
+    if let Some(mut piped) = piped {
+        piped.pass_on();
+    }
     let netns = args.netns.as_deref().map(NetnsName::new);
     let named = netns.is_some();
     let mut freer =

@@ -5,6 +5,7 @@
 
 use crate::args::WhyArgs;
 use crate::caller::{Caller, caller, named};
+use crate::commands::typed;
 use crate::exit::ExitStatus;
 use crate::mistyped::hint;
 use crate::output::Output;
@@ -22,7 +23,6 @@ use inuse_rules::written::{self, Mistake, Written};
 use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Answers, and then lets the program in front of the pipe run on.
@@ -40,10 +40,9 @@ fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Exi
     match answers(args, piped, output) {
         Err(stop) => stop.tell(output),
         Ok(mut answers) => {
+            answers.iter_mut().for_each(|answer| typed::adapt(&mut answer.diagnosis, args));
             if args.redact {
                 answers.iter_mut().for_each(redact);
-            } else {
-                answers.iter_mut().for_each(name_our_path);
             }
             if let Some(path) = &args.save {
                 if let Err(error) = file::save(path, &saved(&answers)) {
@@ -61,25 +60,6 @@ fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Exi
             }
             let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
             counted.max().unwrap_or(ExitStatus::WrongWords)
-        }
-    }
-}
-
-/// Where sudo looks for programs unless sudoers(5) says otherwise (`secure_path`).
-const SECURE_PATH: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/// Makes `sudo inuse …` a command that works: sudo does not look into the caller's own PATH.
-fn name_our_path(answer: &mut Answer) {
-    let Ok(path) = std::env::current_exe() else { return };
-    if path.parent().is_some_and(|folder| SECURE_PATH.iter().any(|secure| folder == Path::new(secure))) {
-        return;
-    }
-    for command in answer.diagnosis.cures.iter_mut().flat_map(|cure| &mut cure.commands) {
-        if let [sudo, inuse, ..] = command.0.as_mut_slice()
-            && (sudo.as_slice(), inuse.as_slice()) == (b"sudo", b"inuse")
-        {
-            *inuse = path.as_os_str().as_bytes().to_vec();
         }
     }
 }

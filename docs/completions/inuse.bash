@@ -19,6 +19,9 @@ _inuse() {
             inuse,explain)
                 cmd="inuse__subcmd__explain"
                 ;;
+            inuse,free)
+                cmd="inuse__subcmd__free"
+                ;;
             inuse,help)
                 cmd="inuse__subcmd__help"
                 ;;
@@ -33,6 +36,9 @@ _inuse() {
                 ;;
             inuse__subcmd__help,explain)
                 cmd="inuse__subcmd__help__subcmd__explain"
+                ;;
+            inuse__subcmd__help,free)
+                cmd="inuse__subcmd__help__subcmd__free"
                 ;;
             inuse__subcmd__help,help)
                 cmd="inuse__subcmd__help__subcmd__help"
@@ -53,7 +59,7 @@ _inuse() {
 
     case "${cmd}" in
         inuse)
-            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait help"
+            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,7 +82,7 @@ _inuse() {
                     return 0
                     ;;
                 --generate)
-                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait completions-bash completions-zsh completions-fish" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait man-free completions-bash completions-zsh completions-fish" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -100,8 +106,34 @@ _inuse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        inuse__subcmd__free)
+            opts="-h --dry-run --yes --kill --destroy --unit --container --grace --json --reuseaddr --reuseport --v6only --as-uid --netns --no-color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         inuse__subcmd__help)
-            opts="why explain next wait help"
+            opts="why explain next wait free help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,6 +147,20 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__free)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -69,7 +69,7 @@ mod tests {
         check("nxt", Some("next"));
         check("Next", Some("next"));
         check("wiat", Some("wait"));
-        check("free", None);
+        check("fre", Some("free"));
         check("localhost", None);
         check("", None);
         check("99999", None);

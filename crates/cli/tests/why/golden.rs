@@ -460,7 +460,8 @@ fn owner_hidden() {
       SO_REUSEADDR  refused: EADDRINUSE from bind()
                     SO_REUSEADDR never shares an address with a socket that listens.
       SO_REUSEPORT  refused: EADDRINUSE from bind()
-                    SO_REUSEPORT counts only if the old socket has it too; this one was made without it.
+                    SO_REUSEPORT shares only between sockets of the same effective user; root is no
+                    exception.
 
     What to do
       1. Look again as root: then the process shows, and with it the way to stop it.

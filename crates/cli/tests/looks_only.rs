@@ -1,5 +1,5 @@
 //! `inuse why` only looks. Its system calls are watched: no bind, connect, kill or destroy but those of
-//! bind, connect, kill or destroy: the system calls of a run are traced.
+//! netlink and of the name service.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

@@ -189,13 +189,19 @@ fn in_source(says: String, fix: SourceFix, promise: Promise) -> Cure {
 
 /// The words of a command, behind `sudo` where the asker is not root already.
 fn as_root(case: &Case, words: &[&str]) -> Command {
-    let sudo = (!asker_is_root(case)).then_some("sudo");
+    let sudo = (!typist_is_root(case)).then_some("sudo");
     Command::new(sudo.into_iter().chain(words.iter().copied()))
 }
 
-/// "root", unless the asker is.
+/// "root", unless that is who types the command.
 fn root(case: &Case) -> Option<String> {
-    (!asker_is_root(case)).then(|| "root".into())
+    (!typist_is_root(case)).then(|| "root".into())
+}
+
+/// Whether the commands will be typed by root. Under sudo they are typed by the calling user again, for
+/// whom the attempt is judged.
+fn typist_is_root(case: &Case) -> bool {
+    case.attempt.uid == 0
 }
 
 /// Whether who looked is root, whomever the attempt is judged for; where nobody says who looked, that one.

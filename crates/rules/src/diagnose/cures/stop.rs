@@ -230,8 +230,7 @@ fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]
 
 /// Signalling another user's process takes root.
 fn needs(case: &Case, processes: &[&Process]) -> Option<String> {
-    let asker = case.snapshot.asker_uid.unwrap_or(case.attempt.uid);
-    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != asker);
+    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != case.attempt.uid);
     if processes.iter().any(other) { root(case) } else { None }
 }
 

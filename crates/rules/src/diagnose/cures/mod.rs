@@ -142,7 +142,7 @@ fn look_as_root(case: &Case, says: &str) -> Cure {
     }
     let says =
         "Not even root sees more from here; the host's root may, outside of this container or namespace.";
-    Cure { says: says.into(), commands: vec![], ..again }
+    Cure { says: says.into(), commands: vec![], needs: None, ..again }
 }
 
 /// What becomes of that attempt: the model is asked.
@@ -198,10 +198,15 @@ fn root(case: &Case) -> Option<String> {
     (!typist_is_root(case)).then(|| "root".into())
 }
 
-/// Whether the commands will be typed by root. Under sudo they are typed by the calling user again, for
-/// whom the attempt is judged.
+/// Whether the commands will be typed by root.
 fn typist_is_root(case: &Case) -> bool {
-    case.attempt.uid == 0
+    typist(case) == 0
+}
+
+/// Who will type the commands: who looked; but after a look under sudo the calling user again, for whom the
+/// attempt is judged.
+fn typist(case: &Case) -> u32 {
+    case.snapshot.asker_uid.filter(|&uid| uid != 0).unwrap_or(case.attempt.uid)
 }
 
 /// Whether who looked is root, whomever the attempt is judged for; where nobody says who looked, that one.

@@ -3,7 +3,7 @@
 //! A service manager or runtime is asked before a process is signalled, since it would bring the
 //! process back.
 
-use super::{Case, as_root, clients_of, in_source, look_as_root, once_gone, root, who};
+use super::{Case, as_root, clients_of, in_source, look_as_root, once_gone, root, typist, who};
 use crate::address::{Address, Transport, UnixName};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
@@ -230,7 +230,7 @@ fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]
 
 /// Signalling another user's process takes root.
 fn needs(case: &Case, processes: &[&Process]) -> Option<String> {
-    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != case.attempt.uid);
+    let other = |process: &&Process| process.uid.is_some_and(|uid| uid != typist(case));
     if processes.iter().any(other) { root(case) } else { None }
 }
 

@@ -1,6 +1,6 @@
 //! Freeing an address without hurting anybody.
 //!
-//! Four steps: look ([`Freer::look`]), plan ([`plan`], a pure function of what was seen), run that very
+//! Four steps: look ([`Freer::look`]), plan ([`plan()`], a pure function of what was seen), run that very
 //! plan ([`Freer::run`]), and look again: the new verdict is the proof.
 //!
 //! A process is signalled only through a [`evidence::Target`], which only the check of its identity can

@@ -82,7 +82,7 @@ _inuse() {
                     return 0
                     ;;
                 --generate)
-                    COMPREPLY=($(compgen -W "man man-why man-explain man-next man-wait man-free completions-bash completions-zsh completions-fish" -- "${cur}"))
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -231,12 +231,20 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__next)
-            opts="-v -h --json --verbose --no-color --help"
+            opts="-v -h --json --reuseaddr --reuseport --v6only --as-uid --netns --verbose --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --as-uid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -24,24 +24,16 @@ function __fish_inuse_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c inuse -n "__fish_inuse_needs_command" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_needs_command" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_needs_command" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_needs_command" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
 complete -c inuse -n "__fish_inuse_needs_command" -l snapshot -d 'Judge the facts of this file instead of this machine' -r -F
-complete -c inuse -n "__fish_inuse_needs_command" -l generate -d 'Write a man page or a completion script to stdout' -r -f -a "man\t'inuse(1)'
-man-why\t'inuse-why(1)'
-man-explain\t'inuse-explain(1)'
-man-next\t'inuse-next(1)'
-man-wait\t'inuse-wait(1)'
-man-free\t'inuse-free(1)'
-completions-bash\t'For bash'
-completions-zsh\t'For zsh'
-completions-fish\t'For fish'"
+complete -c inuse -n "__fish_inuse_needs_command" -l generate -d 'Write a man page (\'man\', \'man-why\', …) or the completions of a shell to stdout' -r
 complete -c inuse -n "__fish_inuse_needs_command" -l json -d 'Print JSON (schema inuse.why/1)'
 complete -c inuse -n "__fish_inuse_needs_command" -s v -l verbose -d 'Show every fact: inodes, cookies, rules, kernel settings, other sockets of the port'
-complete -c inuse -n "__fish_inuse_needs_command" -l reuseaddr -d 'Judge a bind with SO_REUSEADDR set'
-complete -c inuse -n "__fish_inuse_needs_command" -l reuseport -d 'Judge a bind with SO_REUSEPORT set'
-complete -c inuse -n "__fish_inuse_needs_command" -l v6only -d 'Judge a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_needs_command" -l reuseaddr -d 'For a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_needs_command" -l reuseport -d 'For a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_needs_command" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_needs_command" -l redact -d 'Hide the arguments and paths of processes, also in what is saved'
 complete -c inuse -n "__fish_inuse_needs_command" -l probe -d 'Learn the options of ownerless sockets by a bind that never listens'
 complete -c inuse -n "__fish_inuse_needs_command" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
@@ -53,15 +45,15 @@ complete -c inuse -n "__fish_inuse_needs_command" -a "next" -d 'Print the first 
 complete -c inuse -n "__fish_inuse_needs_command" -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
 complete -c inuse -n "__fish_inuse_needs_command" -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
 complete -c inuse -n "__fish_inuse_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'Judge for this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l save -d 'Save the facts to a new file that \'--snapshot\' judges elsewhere' -r -F
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l snapshot -d 'Judge the facts of this file instead of this machine' -r -F
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l json -d 'Print JSON (schema inuse.why/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -s v -l verbose -d 'Show every fact: inodes, cookies, rules, kernel settings, other sockets of the port'
-complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseaddr -d 'Judge a bind with SO_REUSEADDR set'
-complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseport -d 'Judge a bind with SO_REUSEPORT set'
-complete -c inuse -n "__fish_inuse_using_subcommand why" -l v6only -d 'Judge a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseaddr -d 'For a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l reuseport -d 'For a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand why" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l redact -d 'Hide the arguments and paths of processes, also in what is saved'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l probe -d 'Learn the options of ownerless sockets by a bind that never listens'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
@@ -69,23 +61,28 @@ complete -c inuse -n "__fish_inuse_using_subcommand why" -s h -l help -d 'Print 
 complete -c inuse -n "__fish_inuse_using_subcommand explain" -l json -d 'Print JSON (schema inuse.explain/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand explain" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand next" -l json -d 'Print JSON (schema inuse.next/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l reuseaddr -d 'For a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l reuseport -d 'For a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand next" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand next" -s v -l verbose -d 'Say on stderr why each port before it was passed over'
 complete -c inuse -n "__fish_inuse_using_subcommand next" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand next" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l timeout -d 'Give up after this time: 30s, 500ms, 2m, 1h, or seconds' -r
-complete -c inuse -n "__fish_inuse_using_subcommand wait" -l as-uid -d 'Wait for a bind by this user, a number or a name (under sudo: the calling user)' -r
-complete -c inuse -n "__fish_inuse_using_subcommand wait" -l netns -d 'Wait in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l listening -d 'Wait until somebody listens on each address, not until it can be bound'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l json -d 'Print one JSON event a line (schema inuse.wait/1)'
-complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseaddr -d 'Wait for a bind with SO_REUSEADDR set'
-complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseport -d 'Wait for a bind with SO_REUSEPORT set'
-complete -c inuse -n "__fish_inuse_using_subcommand wait" -l v6only -d 'Wait for a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseaddr -d 'For a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l reuseport -d 'For a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand wait" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l grace -d 'How long a process may take after each signal: 5s, 500ms, 2m' -r
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l as-uid -d 'Free it for a bind by this user, a number or a name (under sudo: the calling user)' -r
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l netns -d 'Free it in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand free" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand free" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l dry-run -d 'Show the plan and do nothing'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l yes -d 'Run the plan without asking'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l kill -d 'Let SIGKILL follow where SIGTERM is ignored; stop who carries the socket in a message or a ring'
@@ -93,9 +90,9 @@ complete -c inuse -n "__fish_inuse_using_subcommand free" -l destroy -d 'Also de
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l unit -d 'Have systemd stop the unit that holds the address'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l container -d 'Have its runtime stop the container that holds the address'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l json -d 'Print JSON (schema inuse.free/1)'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseaddr -d 'Free it for a bind with SO_REUSEADDR set'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseport -d 'Free it for a bind with SO_REUSEPORT set'
-complete -c inuse -n "__fish_inuse_using_subcommand free" -l v6only -d 'Free it for a bind with IPV6_V6ONLY set'
+complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseaddr -d 'For a bind with SO_REUSEADDR set'
+complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseport -d 'For a bind with SO_REUSEPORT set'
+complete -c inuse -n "__fish_inuse_using_subcommand free" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'

@@ -37,7 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         return output.finish(ExitStatus::WrongWords);
     }
     let done = match (&cli.generate, &cli.verb) {
-        (Some(artifact), _) => generate::run(*artifact, &mut output),
+        (Some(artifact), _) => generate::run(artifact, &mut output),
         (None, None) => commands::why::run(&cli.why, &mut output),
         (None, Some(Verb::Why(args))) => commands::why::run(args, &mut output),
         (None, Some(Verb::Explain(args))) => commands::explain::run(args, &mut output),

@@ -5,7 +5,7 @@
 
 use super::why::{Stop, words};
 use crate::args::FreeArgs;
-use crate::caller::{Caller, caller};
+use crate::caller::caller;
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::free::{self, Told};
@@ -13,8 +13,7 @@ use crate::render::free_json;
 use inuse_bind::WhyOptions;
 use inuse_bind::resolve::resolve;
 use inuse_keeper::act::{Ending, Freer, ObstacleKind, Outcome, Permissions, Plan};
-use inuse_kernel::netns::NetnsName;
-use inuse_rules::{Address, Attempt, Cause};
+use inuse_rules::Cause;
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 /// Frees, or says why not.
@@ -60,14 +59,14 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
     if let Some(mut piped) = piped {
         piped.pass_on();
     }
-    let netns = args.netns.as_deref().map(NetnsName::new);
+    let netns = args.attempt.netns();
     let named = netns.is_some();
     let mut freer =
         Freer::new(&WhyOptions { netns, ..WhyOptions::default() }).map_err(|error| match named {
             true => Stop::Words(format!("--netns: {error}")),
             false => Stop::Blind(format!("the kernel cannot be asked: {error}")),
         })?;
-    let caller = caller(args.as_uid.as_deref(), freer.asker().netns()).map_err(Stop::Words)?;
+    let caller = caller(args.attempt.as_uid.as_deref(), freer.asker().netns()).map_err(Stop::Words)?;
     let mut asks = Vec::new();
     for written in &written {
         let netns = freer.asker().netns();
@@ -81,7 +80,7 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
         Permissions { kill: args.kill, destroy: args.destroy, unit: args.unit, container: args.container };
     let mut plans: Vec<Plan> = Vec::new();
     for ask in asks {
-        let plan = freer.look(&attempt(args, &caller, &ask.address)).plan(may);
+        let plan = freer.look(&args.attempt.attempt(&ask.address, &caller)).plan(may);
         let told = |other: &Plan| other.resembles(&plan);
         if !ask.only_if_different
             || !(plan.is_free() || plan.cause == Cause::NotLocal || plans.iter().any(told))
@@ -90,17 +89,6 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
         }
     }
     Ok((freer, plans))
-}
-
-fn attempt(args: &FreeArgs, caller: &Caller, address: &Address) -> Attempt {
-    Attempt {
-        reuseaddr: args.reuseaddr,
-        reuseport: args.reuseport,
-        v6only: args.v6only,
-        uid: caller.uid,
-        net_bind_service: caller.net_bind_service,
-        ..Attempt::plain(address.clone())
-    }
 }
 
 /// Asks once, where somebody can see the question and answer it.

@@ -4,16 +4,16 @@
 //! Only a socket that is held is certain, and it says so.
 
 use super::why::{Stop, open, text_of};
-use crate::args::NextArgs;
-use crate::caller::caller;
+use crate::args::{AttemptArgs, NextArgs};
+use crate::caller::{Caller, caller};
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::{json, wording};
 use inuse_bind::resolve::resolve;
 use inuse_bind::{Asker, WhyOptions};
+use inuse_rules::Verdict;
 use inuse_rules::verdict::Outcome;
 use inuse_rules::written::{self, Host, Target, Written};
-use inuse_rules::{Attempt, Verdict};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -68,8 +68,8 @@ fn search(args: &NextArgs, output: &mut Output) -> Result<Option<Found>, Stop> {
     let Target::Inet { transport, host, device, ports } = start.target.clone() else {
         return Err(Stop::Mistake(start.blame_host("this is no port", "a unix name has no next one")));
     };
-    let mut asker = open(&WhyOptions::default())?;
-    let caller = caller(None, asker.netns()).map_err(Stop::Words)?;
+    let mut asker = open(&WhyOptions { netns: args.attempt.netns(), ..WhyOptions::default() })?;
+    let caller = caller(args.attempt.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
     if let Some(note) = &caller.note {
         output.say(note);
     }
@@ -86,7 +86,7 @@ fn search(args: &NextArgs, output: &mut Output) -> Result<Option<Found>, Stop> {
             let target =
                 Target::Inet { transport, host: host.clone(), device: device.clone(), ports: port..=port };
             let written = Written { target, ..start.clone() };
-            match refused(&mut asker, &written, &caller)? {
+            match refused(&mut asker, &written, &args.attempt, &caller)? {
                 None => return Ok(Some(Found { written, port })),
                 Some(verdict) => Some(wording::verdict(&verdict)),
             }
@@ -102,17 +102,13 @@ fn search(args: &NextArgs, output: &mut Output) -> Result<Option<Found>, Stop> {
 fn refused(
     asker: &mut Asker,
     written: &Written,
-    caller: &crate::caller::Caller,
+    meant: &AttemptArgs,
+    caller: &Caller,
 ) -> Result<Option<Verdict>, Stop> {
     let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
     let asks = resolve(written, interface).map_err(Stop::Mistake)?;
     for ask in asks.into_iter().filter(|ask| !ask.only_if_different) {
-        let attempt = Attempt {
-            uid: caller.uid,
-            net_bind_service: caller.net_bind_service,
-            ..Attempt::plain(ask.address)
-        };
-        let verdict = asker.verdict(&attempt);
+        let verdict = asker.verdict(&meant.attempt(&ask.address, caller));
         if verdict.outcome != Outcome::Ok {
             return Ok(Some(verdict));
         }

@@ -76,7 +76,7 @@ fn adapted(command: &Command, attempt: &Attempt, args: &WhyArgs, own: Option<&[u
 /// What runs the rest of the line in the namespace.
 fn enter(args: &WhyArgs) -> Vec<Vec<u8>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
-    match args.netns.as_deref().map(NetnsName::new) {
+    match args.attempt.netns() {
         None => Vec::new(),
         Some(NetnsName::Name(name)) => words(&["ip", "netns", "exec", &name]),
         Some(NetnsName::Pid(pid)) => words(&["nsenter", "-t", &pid.to_string(), "-n"]),
@@ -87,7 +87,7 @@ fn enter(args: &WhyArgs) -> Vec<Vec<u8>> {
 }
 
 fn netns_option(args: &WhyArgs) -> Option<Vec<u8>> {
-    Some([b"--netns=", args.netns.as_deref()?.as_bytes()].concat())
+    Some([b"--netns=", args.attempt.netns.as_deref()?.as_bytes()].concat())
 }
 
 /// The options of the question, for asking it again.
@@ -99,13 +99,14 @@ fn options(attempt: &Attempt, args: &WhyArgs) -> Vec<Vec<u8>> {
         (args.probe, "--probe"),
     ];
     let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into());
-    let user = args.as_uid.as_ref().map(|user| format!("--as-uid={user}").into_bytes());
+    let user = args.attempt.as_uid.as_ref().map(|user| format!("--as-uid={user}").into_bytes());
     set.chain(user).chain(netns_option(args)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::AttemptArgs;
     use inuse_rules::Address;
 
     fn attempt(uid: u32) -> Attempt {
@@ -114,7 +115,8 @@ mod tests {
 
     #[track_caller]
     fn check(netns: Option<&str>, uid: u32, command: &str, expect: &str) {
-        let args = WhyArgs { netns: netns.map(Into::into), ..WhyArgs::default() };
+        let attempt_args = AttemptArgs { netns: netns.map(Into::into), ..AttemptArgs::default() };
+        let args = WhyArgs { attempt: attempt_args, ..WhyArgs::default() };
         let command = Command::new(command.split(' '));
         assert_eq!(adapted(&command, &attempt(uid), &args, None).to_string(), expect);
     }
@@ -153,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_question_asked_again_keeps_its_options() {
-        let args = WhyArgs { probe: true, as_uid: Some("tom".into()), ..WhyArgs::default() };
+        let tom = AttemptArgs { as_uid: Some("tom".into()), ..AttemptArgs::default() };
+        let args = WhyArgs { probe: true, attempt: tom, ..WhyArgs::default() };
         let attempt = Attempt { reuseaddr: true, reuseport: true, v6only: true, ..attempt(1000) };
         let command = Command::new(["sudo", "inuse", "why", "80"]);
         let own = Some(&b"/opt/inuse"[..]);

@@ -12,7 +12,6 @@ use crate::render::wait::View;
 use inuse_bind::WhyOptions;
 use inuse_bind::resolve::resolve;
 use inuse_bind::wait::{Progress, Waiter};
-use inuse_kernel::netns::NetnsName;
 use inuse_rules::Attempt;
 use std::time::{Duration, Instant};
 
@@ -35,22 +34,15 @@ fn prepare(args: &WaitArgs, output: &mut Output) -> Result<(Waiter, View), Stop>
     if let Some(mut piped) = piped {
         piped.pass_on();
     }
-    let netns = args.netns.as_deref().map(NetnsName::new);
-    let options = WhyOptions { netns, ..WhyOptions::default() };
+    let options = WhyOptions { netns: args.attempt.netns(), ..WhyOptions::default() };
     let asker = open(&options)?;
-    let caller = caller(args.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
+    let caller = caller(args.attempt.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
     let mut groups: Vec<Vec<Attempt>> = Vec::new();
     for written in &written {
         let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
         let asks = resolve(written, interface).map_err(Stop::Mistake)?;
-        let attempts = asks.into_iter().filter(|ask| !ask.only_if_different).map(|ask| Attempt {
-            reuseaddr: args.reuseaddr,
-            reuseport: args.reuseport,
-            v6only: args.v6only,
-            uid: caller.uid,
-            net_bind_service: caller.net_bind_service,
-            ..Attempt::plain(ask.address)
-        });
+        let meant = asks.iter().filter(|ask| !ask.only_if_different);
+        let attempts = meant.map(|ask| args.attempt.attempt(&ask.address, &caller));
         // The addresses of one port of one word: to listen on one of them is to serve it.
         let mut by_port: Vec<Vec<Attempt>> = Vec::new();
         for attempt in attempts {

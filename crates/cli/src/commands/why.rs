@@ -16,7 +16,6 @@ use crate::render::{Answer, json};
 use inuse_bind::file::{self, Entry, Saved};
 use inuse_bind::resolve::{Ask, resolve};
 use inuse_bind::{Asker, WhyOptions};
-use inuse_kernel::netns::NetnsName;
 use inuse_rules::address::{Address, escape};
 use inuse_rules::verdict::Outcome;
 use inuse_rules::written::{self, Mistake, Written};
@@ -106,10 +105,10 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
         let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
         return elsewhere(args, &written, &saved);
     }
-    let netns = args.netns.as_deref().map(NetnsName::new);
+    let netns = args.attempt.netns();
     let options = WhyOptions { netns, probe: args.probe, ..WhyOptions::default() };
     let mut asker = open(&options)?;
-    let caller = caller(args.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
+    let caller = caller(args.attempt.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;
     let mut asks: Vec<Ask> = Vec::new();
     for written in &written {
         let interface = |name: &str| inuse_kernel::locality::interface_index(asker.netns(), name);
@@ -121,7 +120,7 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
         output.say(note);
     }
     let mut answers: Vec<Answer> = Vec::new();
-    let attempts: Vec<Attempt> = asks.iter().map(|ask| attempt(args, &caller, &ask.address)).collect();
+    let attempts: Vec<Attempt> = asks.iter().map(|ask| args.attempt.attempt(&ask.address, &caller)).collect();
     for (ask, report) in asks.iter().zip(asker.why_each(&attempts)) {
         let answer = Answer { snapshot: report.snapshot, diagnosis: report.diagnosis };
         if !ask.only_if_different || differs(&answer, &answers) {
@@ -145,17 +144,6 @@ pub fn open(options: &WhyOptions) -> Result<Asker, Stop> {
         Some(_) => Stop::Words(format!("--netns: {error}")),
         None => Stop::Blind(format!("the kernel cannot be asked: {error}")),
     })
-}
-
-fn attempt(args: &WhyArgs, caller: &Caller, address: &Address) -> Attempt {
-    Attempt {
-        reuseaddr: args.reuseaddr,
-        reuseport: args.reuseport,
-        v6only: args.v6only,
-        uid: caller.uid,
-        net_bind_service: caller.net_bind_service,
-        ..Attempt::plain(address.clone())
-    }
 }
 
 /// Every address on the command line, and those that a message on standard input names. That is opened here
@@ -226,14 +214,14 @@ fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<A
         snapshot: Arc::new(snapshot.clone()),
     };
     let with_flags = |attempt: &Attempt| -> Result<Attempt, Stop> {
-        let user = match &args.as_uid {
+        let user = match &args.attempt.as_uid {
             Some(written) => named(written).map_err(Stop::Words)?,
             None => Caller { uid: attempt.uid, net_bind_service: attempt.net_bind_service, note: None },
         };
         Ok(Attempt {
-            reuseaddr: attempt.reuseaddr || args.reuseaddr,
-            reuseport: attempt.reuseport || args.reuseport,
-            v6only: attempt.v6only || args.v6only,
+            reuseaddr: attempt.reuseaddr || args.attempt.reuseaddr,
+            reuseport: attempt.reuseport || args.attempt.reuseport,
+            v6only: attempt.v6only || args.attempt.v6only,
             uid: user.uid,
             net_bind_service: user.net_bind_service,
             ..attempt.clone()

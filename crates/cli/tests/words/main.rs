@@ -2,8 +2,7 @@
 
 mod piped;
 
-use inuse_cli::args::Artifact;
-use inuse_cli::generate::text;
+use inuse_cli::generate::{artifacts, text};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 
@@ -163,25 +162,18 @@ fn a_full_device_is_said_and_is_exit_code_1() {
 /// The committed files are what the binary writes; `--generate` renews them.
 #[test]
 fn man_pages_and_completions_are_up_to_date() {
-    let files = [
-        (Artifact::Man, "man", "man/inuse.1"),
-        (Artifact::ManWhy, "man-why", "man/inuse-why.1"),
-        (Artifact::ManExplain, "man-explain", "man/inuse-explain.1"),
-        (Artifact::ManNext, "man-next", "man/inuse-next.1"),
-        (Artifact::ManWait, "man-wait", "man/inuse-wait.1"),
-        (Artifact::ManFree, "man-free", "man/inuse-free.1"),
-        (Artifact::CompletionsBash, "completions-bash", "completions/inuse.bash"),
-        (Artifact::CompletionsZsh, "completions-zsh", "completions/_inuse"),
-        (Artifact::CompletionsFish, "completions-fish", "completions/inuse.fish"),
-    ];
-    for (artifact, word, file) in files {
+    for artifact in artifacts() {
+        let (name, file) = (&artifact.name, &artifact.file);
         let path = format!("{}/../../docs/{file}", env!("CARGO_MANIFEST_DIR"));
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        let made = text(artifact).unwrap();
+        let made = text(&artifact).unwrap();
         assert!(
             committed == made,
-            "docs/{file} is out of date: cargo run -- --generate {word} > docs/{file}"
+            "docs/{file} is out of date: cargo run -- --generate {name} > docs/{file}"
         );
-        assert_eq!(inuse(&["--generate", word]).stdout, made, "{word}");
+        assert_eq!(inuse(&["--generate", name]).stdout, made, "{name}");
     }
+    let ran = inuse(&["--generate", "tea"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.starts_with("inuse: --generate makes one of: man, man-why, "), "{}", ran.stderr);
 }

@@ -1,0 +1,92 @@
+//! The command line: its only definition. The parser, the help, the man pages and the completions are made
+//! from it. Each verb has its words in a file of its own.
+
+mod attempt;
+mod explain;
+mod free;
+mod next;
+mod wait;
+mod why;
+
+pub use attempt::AttemptArgs;
+pub use explain::ExplainArgs;
+pub use free::FreeArgs;
+pub use next::NextArgs;
+pub use wait::WaitArgs;
+pub use why::WhyArgs;
+
+use clap::{Parser, Subcommand};
+
+/// Says why an address is already in use, who has it, and what to do.
+///
+/// Without a verb it is 'inuse why'. It only looks: it stops nothing, changes nothing and, unless --probe
+/// allows that, binds nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "inuse",
+    version,
+    override_usage = "inuse [OPTIONS] ADDR...\n       inuse VERB [OPTIONS] [ARGUMENTS]",
+    after_help = why::ADDRESSES,
+    after_long_help = with_exit(why::ADDRESSES, why::EXIT),
+)]
+pub struct Cli {
+    /// The verb; without one, `why`.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// The words of `why`, when no verb is given.
+    #[command(flatten)]
+    pub why: WhyArgs,
+
+    /// Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+
+    /// Write a man page ('man', 'man-why', …) or the completions of a shell to stdout
+    #[arg(long, hide = true, value_name = "ARTIFACT")]
+    pub generate: Option<String>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say why a bind to an address fails, who is in the way, and what to do (the default)
+    #[command(after_help = why::ADDRESSES, after_long_help = with_exit(why::ADDRESSES, why::EXIT))]
+    Why(WhyArgs),
+    /// Explain a cause or an error: inuse explain time-wait, inuse explain 98
+    Explain(ExplainArgs),
+    /// Print the first port at or after an address that can be bound now
+    ///
+    /// Skips the ephemeral range, whose ports any outgoing connection may be given, and the reserved list.
+    /// Only a socket that is held is certain: another program may take the port before yours does.
+    #[command(after_help = next::ADDRESSES, after_long_help = with_exit(next::ADDRESSES, next::EXIT))]
+    Next(NextArgs),
+    /// Wait until an address can be bound, or until somebody listens on it
+    ///
+    /// It never connects and never binds: it sleeps until the kernel announces a change, and asks for what is not
+    /// announced. When it returns nothing is reserved: another program may come first.
+    #[command(after_help = wait::EXAMPLES, after_long_help = with_exit(wait::EXAMPLES, wait::EXIT))]
+    Wait(WaitArgs),
+    /// Get an address back: stop who holds it, take away what nobody owns, and prove the result
+    ///
+    /// First a plan. It stops every process that holds the address, and nobody else: never a client, a manager or
+    /// a session. A plan with an obstacle is not run at all.
+    #[command(after_help = free::EXAMPLES, after_long_help = with_exit(free::EXAMPLES, free::EXIT))]
+    Free(FreeArgs),
+}
+
+/// What stands behind the options of a long help.
+fn with_exit(examples: &str, exit: &str) -> String {
+    format!("{examples}\n\n{exit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -47,8 +47,9 @@ fn everywhere_else(
         candidates.remove(&inode);
     }
     if unreadable > 0 {
+        let (processes, live) = if unreadable == 1 { ("process", "lives") } else { ("processes", "live") };
         blind.push(BlindSpot {
-            what: format!("in which network namespace {unreadable} processes of other users live"),
+            what: format!("in which network namespace {unreadable} {processes} of other users {live}"),
             remedy: privileged_remedy("root"),
         });
     }
@@ -69,8 +70,9 @@ fn everywhere_else(
         closed += usize::from(asked.is_err() && !ended);
     }
     if closed > 0 {
+        let namespaces = if closed == 1 { "namespace" } else { "namespaces" };
         blind.push(BlindSpot {
-            what: format!("the sockets of {closed} other network namespaces, which may not be entered"),
+            what: format!("the sockets of {closed} other network {namespaces}, which may not be entered"),
             remedy: privileged_remedy("root"),
         });
     }

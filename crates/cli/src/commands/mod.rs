@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod free;
 pub mod next;
+mod saved;
 mod typed;
 pub mod wait;
 pub mod why;

@@ -4,8 +4,8 @@
 //! complete before the first byte is written: no duplicate of a socket is held while a reader is slow.
 
 use crate::args::WhyArgs;
-use crate::caller::{Caller, caller, named};
-use crate::commands::typed;
+use crate::caller::caller;
+use crate::commands::{saved, typed};
 use crate::exit::ExitStatus;
 use crate::mistyped::hint;
 use crate::output::Output;
@@ -13,16 +13,15 @@ use crate::piped::Piped;
 use crate::redact::redact;
 use crate::render::human::{self, Look};
 use crate::render::{Answer, json};
-use inuse_bind::file::{self, Entry, Saved};
+use inuse_bind::file;
 use inuse_bind::resolve::{Ask, resolve};
 use inuse_bind::{Asker, WhyOptions};
-use inuse_rules::address::{Address, escape};
+use inuse_rules::address::escape;
 use inuse_rules::verdict::Outcome;
 use inuse_rules::written::{self, Mistake, Written};
-use inuse_rules::{Attempt, Cause, Snapshot, diagnose};
+use inuse_rules::{Attempt, Cause};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
 /// Answers, and then lets the program in front of the pipe run on.
 pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
@@ -38,23 +37,23 @@ pub fn run(args: &WhyArgs, output: &mut Output) -> ExitStatus {
 fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> ExitStatus {
     match answers(args, piped, output) {
         Err(stop) => stop.tell(output),
-        Ok(mut answers) => {
+        Ok((mut answers, saved_by)) => {
             answers.iter_mut().for_each(|answer| typed::adapt(&mut answer.diagnosis, args));
             if args.redact {
                 answers.iter_mut().for_each(redact);
             }
             if let Some(path) = &args.save {
-                if let Err(error) = file::save(path, &saved(&answers)) {
+                if let Err(error) = file::save(path, &saved::file_of(&answers)) {
                     output.say(&error.to_string());
                     return ExitStatus::WrongWords;
                 }
                 output.say(&format!("the facts are saved in {}", escape(path.as_os_str().as_bytes())));
             }
             if args.json {
-                output.data(&json::document(&answers));
+                output.data(&json::document(&answers, saved_by.as_deref()));
             } else {
                 let zone = jiff::tz::TimeZone::system();
-                let look = Look { width: output.width(), verbose: args.verbose, zone };
+                let look = Look { width: output.width(), verbose: args.verbose, zone, saved_by };
                 output.data(&human::text(&answers, &look));
             }
             let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
@@ -94,7 +93,12 @@ impl Stop {
     }
 }
 
-fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Result<Vec<Answer>, Stop> {
+/// The answers, and the program that saved the facts where they come from a file.
+fn answers(
+    args: &WhyArgs,
+    piped: &mut Option<Piped>,
+    output: &mut Output,
+) -> Result<(Vec<Answer>, Option<String>), Stop> {
     if args.addresses.is_empty() && args.snapshot.is_none() {
         return Err(Stop::Words(
             "no address is given; for instance: inuse 8080, or: npm start 2>&1 | inuse -".into(),
@@ -102,8 +106,9 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
     }
     let written = words(&args.addresses, piped)?;
     if let Some(path) = &args.snapshot {
-        let saved = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
-        return elsewhere(args, &written, &saved);
+        let facts = file::load(path).map_err(|error| Stop::Words(error.to_string()))?;
+        let answers = saved::judge(args, &written, &facts)?;
+        return Ok((answers, Some(facts.made_by)));
     }
     let netns = args.attempt.netns();
     let options = WhyOptions { netns, probe: args.probe, ..WhyOptions::default() };
@@ -127,11 +132,11 @@ fn answers(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Re
             answers.push(answer);
         }
     }
-    Ok(answers)
+    Ok((answers, None))
 }
 
 /// Asks about each address once, and answers in any case if any of the words names it.
-fn add(asks: &mut Vec<Ask>, ask: Ask) {
+pub(super) fn add(asks: &mut Vec<Ask>, ask: Ask) {
     match asks.iter_mut().find(|other| other.address == ask.address) {
         Some(other) => other.only_if_different &= ask.only_if_different,
         None => asks.push(ask),
@@ -176,7 +181,7 @@ pub fn text_of(given: &OsStr) -> String {
 
 /// Whether a loopback address is worth telling beside the wildcard of its family: the kernel answers it
 /// otherwise. That a machine has no `::1` at all is no news to somebody who asked about a port.
-fn differs(answer: &Answer, told: &[Answer]) -> bool {
+pub(super) fn differs(answer: &Answer, told: &[Answer]) -> bool {
     let family =
         |answer: &Answer| answer.diagnosis.attempt.address.inet().map(|(_, local, _)| local.is_ipv4());
     let port = |answer: &Answer| answer.diagnosis.attempt.address.port();
@@ -189,74 +194,4 @@ fn differs(answer: &Answer, told: &[Answer]) -> bool {
     };
     answer.diagnosis.cause != Cause::NotLocal
         && wildcard.is_none_or(|wildcard| outcome(wildcard) != outcome(answer))
-}
-
-fn saved(answers: &[Answer]) -> Saved {
-    Saved {
-        made_by: concat!("inuse ", env!("CARGO_PKG_VERSION")).to_owned(),
-        entries: answers
-            .iter()
-            .map(|answer| Entry {
-                attempt: answer.diagnosis.attempt.clone(),
-                snapshot: Snapshot::clone(&answer.snapshot),
-            })
-            .collect(),
-    }
-}
-
-/// Judges what a file holds: every attempt in it, or the addresses given, each with the facts that cover it.
-fn elsewhere(args: &WhyArgs, written: &[Written], saved: &Saved) -> Result<Vec<Answer>, Stop> {
-    let Some(first) = saved.entries.first() else {
-        return Err(Stop::Words("the snapshot holds no attempt".into()));
-    };
-    let answer = |snapshot: &Snapshot, attempt: Attempt| Answer {
-        diagnosis: diagnose(snapshot, &attempt),
-        snapshot: Arc::new(snapshot.clone()),
-    };
-    let with_flags = |attempt: &Attempt| -> Result<Attempt, Stop> {
-        let user = match &args.attempt.as_uid {
-            Some(written) => named(written).map_err(Stop::Words)?,
-            None => Caller { uid: attempt.uid, net_bind_service: attempt.net_bind_service, note: None },
-        };
-        Ok(Attempt {
-            reuseaddr: attempt.reuseaddr || args.attempt.reuseaddr,
-            reuseport: attempt.reuseport || args.attempt.reuseport,
-            v6only: attempt.v6only || args.attempt.v6only,
-            uid: user.uid,
-            net_bind_service: user.net_bind_service,
-            ..attempt.clone()
-        })
-    };
-    if written.is_empty() {
-        return saved.entries.iter().map(|e| Ok(answer(&e.snapshot, with_flags(&e.attempt)?))).collect();
-    }
-    let mut asks: Vec<Ask> = Vec::new();
-    for written in written {
-        // The interfaces of the other machine are not known here by name, only by number.
-        for ask in resolve(written, |_| Ok(None)).map_err(Stop::Mistake)? {
-            add(&mut asks, ask);
-        }
-    }
-    let mut answers = Vec::new();
-    for Ask { address, only_if_different } in asks {
-        let entry = saved
-            .entries
-            .iter()
-            .find(|e| e.attempt.address == address)
-            .or_else(|| saved.entries.iter().find(|e| covers(&e.snapshot, &address)));
-        let entry = entry.unwrap_or(first);
-        let attempt = with_flags(&Attempt { address, ..entry.attempt.clone() })?;
-        let answer = answer(&entry.snapshot, attempt);
-        if !only_if_different || differs(&answer, &answers) {
-            answers.push(answer);
-        }
-    }
-    Ok(answers)
-}
-
-fn covers(snapshot: &Snapshot, address: &Address) -> bool {
-    match address {
-        Address::Inet { transport, local, .. } => snapshot.coverage.of(*transport, local.port()).is_some(),
-        Address::Unix { .. } => snapshot.coverage.unix,
-    }
 }

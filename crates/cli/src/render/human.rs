@@ -40,6 +40,8 @@ pub struct Look {
     pub verbose: bool,
     /// The time zone of the reader.
     pub zone: TimeZone,
+    /// What saved the facts, where they come from a file.
+    pub saved_by: Option<String>,
 }
 
 /// The whole text. Answers that tell the same story are told once.
@@ -54,9 +56,24 @@ pub fn text(answers: &[Answer], look: &Look) -> String {
     // Beside an address that is in use, one that is free needs no more than a line.
     let alone = groups.iter().all(|group| group.first().is_some_and(|first| nothing_in_the_way(first)));
     let stories: Vec<String> = groups.iter().map(|group| story(group, alone, look)).collect();
-    let mut text = stories.join("\n");
+    let mut text = origin(answers, look);
+    text.push_str(&stories.join("\n"));
     text.push_str(&blind_spots(answers, look));
     text
+}
+
+/// That the facts are not of this moment, nor of this machine.
+fn origin(answers: &[Answer], look: &Look) -> String {
+    let Some(saved_by) = &look.saved_by else { return String::new() };
+    let taken = answers.first().and_then(|answer| {
+        let second = i64::try_from(answer.snapshot.taken_ms / 1000).ok()?;
+        let time = jiff::Timestamp::from_second(second).ok()?.to_zoned(look.zone.clone());
+        Some(format!(" on {}", time.strftime("%Y-%m-%d %H:%M:%S")))
+    });
+    let by = wording::foreign(saved_by.as_bytes(), 40);
+    let taken = taken.unwrap_or_default();
+    let line = format!("Facts saved{taken} by {by}; nothing was asked of this machine.");
+    wrapped(&line, "", look.width) + "\n"
 }
 
 /// Whether two answers come out the same way because of the same sockets.
@@ -146,12 +163,19 @@ fn answer_lines(out: &mut String, group: &[&Answer], look: &Look) {
         let style = colour(&diagnosis.verdict);
         let verdict = wording::verdict(&diagnosis.verdict);
         let pad = " ".repeat(longest - address.chars().count());
-        let _ = write!(out, "  {address}{pad}  {style}{verdict}{style:#}  cause: {}", diagnosis.cause);
+        let _ = write!(out, "  {address}{pad}  {style}{verdict}{style:#}");
+        let mut cause = format!("cause: {}", diagnosis.cause);
         if !diagnosis.also.is_empty() {
             let also: Vec<&str> = diagnosis.also.iter().map(|cause| cause.code()).collect();
-            let _ = write!(out, " (also: {})", also.join(", "));
+            cause.push_str(&format!(" (also: {})", also.join(", ")));
         }
-        out.push('\n');
+        let columns = [longest, verdict.chars().count(), cause.chars().count()];
+        if columns.iter().sum::<usize>() + 6 <= look.width {
+            let _ = writeln!(out, "  {cause}");
+        } else {
+            out.push('\n');
+            out.push_str(&hanging(&cause, "      ", "        ", look.width));
+        }
         if !told.contains(&diagnosis.summary.as_str()) {
             told.push(&diagnosis.summary);
             out.push_str(&wrapped(&diagnosis.summary, "      ", look.width));
@@ -272,7 +296,8 @@ fn cures(out: &mut String, cures: &[Cure], look: &Look) {
     if cures.is_empty() {
         return;
     }
-    heading(out, "What to do");
+    let there = if look.saved_by.is_some() { ", on the machine of the snapshot" } else { "" };
+    heading(out, &format!("What to do{there}"));
     for (number, cure) in cures.iter().enumerate() {
         out.push_str(&hanging(&cure.says, &format!("  {}. ", number + 1), "     ", look.width));
         for command in &cure.commands {

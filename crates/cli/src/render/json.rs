@@ -20,7 +20,15 @@ pub const SCHEMA: &str = "inuse.why/1";
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<SavedView<'a>>,
     results: Vec<Result<'a>>,
+}
+
+#[derive(Serialize)]
+struct SavedView<'a> {
+    by: &'a str,
+    at_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -164,9 +172,10 @@ struct CureView<'a> {
 }
 
 /// The whole document, one line, with a line feed at the end.
-pub fn document(answers: &[Answer]) -> String {
-    let document = Document { schema: SCHEMA, results: answers.iter().map(result).collect() };
-    to_text(&document)
+pub fn document(answers: &[Answer], saved_by: Option<&str>) -> String {
+    let saved = saved_by
+        .map(|by| SavedView { by, at_ms: answers.first().map_or(0, |answer| answer.snapshot.taken_ms) });
+    to_text(&Document { schema: SCHEMA, saved, results: answers.iter().map(result).collect() })
 }
 
 /// Any value as one line of JSON in which no character deceives.

@@ -1,6 +1,6 @@
 //! The evidence: sockets as rows, in the columns of `netstat -an` (and, like `-o`, the time that is left).
 
-use super::wording::{duration, foreign};
+use super::wording::{foreign, left};
 use inuse_rules::address::{Address, UnixName};
 use inuse_rules::socket::TimerKind;
 use inuse_rules::{Socket, State};
@@ -92,7 +92,7 @@ fn time_left(socket: &Socket) -> String {
     match socket.timer {
         Some(timer) if socket.ownerless() && timer.left_ms == 0 => "about to end".into(),
         Some(timer) if timer.kind == TimerKind::TimeWait || socket.ownerless() => {
-            format!("{} left", duration(u64::from(timer.left_ms)))
+            format!("{} left", left(u64::from(timer.left_ms)))
         }
         _ => String::new(),
     }

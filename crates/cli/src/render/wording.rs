@@ -18,6 +18,11 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
+/// A time that is left, rounded up: "1 s" is said until it is over.
+pub(crate) fn left(ms: u64) -> String {
+    duration(ms.div_ceil(1000) * 1000)
+}
+
 /// "a", "a and b", "a, b and c", "a, b and 7 more".
 pub(crate) fn list(names: &[String], at_most: usize) -> String {
     match names {

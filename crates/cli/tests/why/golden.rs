@@ -11,7 +11,7 @@ pub(crate) fn plain(answers: &[Answer], verbose: bool) -> String {
 }
 
 pub(crate) fn coloured(answers: &[Answer], verbose: bool) -> String {
-    text(answers, &Look { width: 100, verbose, zone: TimeZone::UTC })
+    text(answers, &Look { width: 100, verbose, zone: TimeZone::UTC, saved_by: None })
 }
 
 /// Nothing is said by colour alone, and no sequence but colour is ever written.
@@ -91,7 +91,7 @@ fn time_wait_with_the_option() {
 
     The sockets, as netstat -an would show them
       Proto  Recv-Q  Send-Q  Local Address   Foreign Address  State
-      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  43 s left
+      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  44 s left
 
     Would an option on your socket help?
       no option     refused: EADDRINUSE from bind()
@@ -133,7 +133,7 @@ fn time_wait_without_the_option() {
 
     The sockets, as netstat -an would show them
       Proto  Recv-Q  Send-Q  Local Address   Foreign Address  State
-      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  43 s left
+      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  44 s left
 
     Would an option on your socket help?
       no option     refused: EADDRINUSE from bind()
@@ -171,7 +171,7 @@ fn time_wait_unseen() {
 
     The sockets, as netstat -an would show them
       Proto  Recv-Q  Send-Q  Local Address   Foreign Address  State
-      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  43 s left
+      tcp         0       0  127.0.0.1:8080  127.0.0.1:40112  TIME_WAIT  44 s left
 
     Would an option on your socket help?
       no option     refused: EADDRINUSE from bind()

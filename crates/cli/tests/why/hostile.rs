@@ -20,7 +20,7 @@ fn no_character_of_a_hostile_name_reaches_the_terminal() {
 
 #[test]
 fn json_gives_exact_bytes_and_deceives_nobody() {
-    let text = json::document(&hostile());
+    let text = json::document(&hostile(), None);
     let bad: Vec<char> = text.trim_end().chars().filter(|&c| deceives(c)).collect();
     assert!(bad.is_empty(), "{bad:?}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -37,7 +37,7 @@ fn json_gives_exact_bytes_and_deceives_nobody() {
 fn redact_hides_arguments_and_paths_everywhere() {
     for (name, mut answers) in crate::fixtures::all() {
         answers.iter_mut().for_each(redact);
-        let texts = [plain(&answers, true), json::document(&answers)];
+        let texts = [plain(&answers, true), json::document(&answers, None)];
         for text in texts {
             for secret in
                 ["server.js", "/home/tom", "/usr/bin", "http.server", "app's", "--no-buffer", "nimda"]

@@ -24,7 +24,7 @@ pub(crate) fn fits(schema_name: &str, text: &str) -> Value {
 #[test]
 fn every_document_fits_the_schema() {
     for (name, answers) in fixtures::all() {
-        let text = document(&answers);
+        let text = document(&answers, None);
         assert_eq!(text.lines().count(), 1, "{name}");
         fits("inuse.why-1.json", &text);
     }
@@ -53,7 +53,7 @@ fn the_schema_knows_every_word() {
 
 #[test]
 fn the_contract_as_it_was_published() {
-    let value = fits("inuse.why-1.json", &document(&fixtures::fin_wait_2()));
+    let value = fits("inuse.why-1.json", &document(&fixtures::fin_wait_2(), None));
     assert_eq!(value["schema"], "inuse.why/1");
     let result = &value["results"][0];
     assert_eq!(result["address"], "tcp/127.0.0.1:8080");
@@ -73,7 +73,7 @@ fn the_contract_as_it_was_published() {
     assert_eq!(holder["peer"]["recv_q"], 290_960);
     assert_eq!(holder["peer"]["owners"][0]["started"], "2026-11-20T08:48:00Z");
 
-    let unknown = fits("inuse.why-1.json", &document(&fixtures::time_wait_unseen()));
+    let unknown = fits("inuse.why-1.json", &document(&fixtures::time_wait_unseen(), None));
     let verdict = &unknown["results"][0]["verdicts"]["reuseaddr"];
     assert_eq!(verdict["outcome"], "unknown");
     assert_eq!(verdict["errno"], Value::Null);

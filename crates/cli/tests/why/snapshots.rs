@@ -44,7 +44,11 @@ fn a_saved_answer_is_told_again() {
         if name == "hostile" {
             continue;
         }
-        let expect = crate::golden::plain(&answers, false);
+        let expect = format!(
+            "Facts saved on 2026-11-20 12:00:00 by test; nothing was asked of this machine.\n\n{}",
+            crate::golden::plain(&answers, false)
+                .replace("What to do\n", "What to do, on the machine of the snapshot\n")
+        );
         assert_eq!(ran.stdout, expect, "{name}");
         assert_eq!(ran.stderr, "", "{name}");
     }
@@ -78,11 +82,18 @@ fn an_address_may_be_asked_of_a_file() {
     save(&file.0, &saved(&fixtures::listener())).unwrap();
     let ran = inuse(&["127.0.0.1:8080", "--snapshot", file.text()]);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stdout.starts_with("node (pid 4412)"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nnode (pid 4412)"), "{}", ran.stdout);
     assert!(ran.stdout.contains("wildcard-vs-specific"), "{}", ran.stdout);
     // Nothing is known there of another port.
     let ran = inuse(&["127.0.0.1:9090", "--snapshot", file.text()]);
-    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""));
+    let line = "inuse: the snapshot says nothing of tcp/127.0.0.1:9090; it holds tcp/0.0.0.0:8080 and tcp/[::]:8080\n";
+    assert_eq!(ran.stderr, line);
+    // The view for programs says where the facts come from, too.
+    let ran = inuse(&["--json", "--snapshot", file.text()]);
+    fits("inuse.why-1.json", &ran.stdout);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["saved"], serde_json::json!({"by": "test", "at_ms": 1_795_176_000_000_u64}));
 }
 
 #[test]

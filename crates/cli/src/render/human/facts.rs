@@ -2,11 +2,11 @@
 
 use super::super::Answer;
 use super::super::rows::{Row, table};
-use super::super::wording::{duration, foreign, learned, switch};
+use super::super::wording::{foreign, learned, left, switch};
 use super::super::wrap::hanging;
 use super::{Look, heading};
 use inuse_rules::verdict::Outcome;
-use inuse_rules::{Snapshot, Socket};
+use inuse_rules::{Snapshot, Socket, Transport};
 
 pub(super) fn section(out: &mut String, group: &[&Answer], look: &Look) {
     let Some(&first) = group.first() else { return };
@@ -18,7 +18,7 @@ pub(super) fn section(out: &mut String, group: &[&Answer], look: &Look) {
     for socket in in_the_way.iter().filter_map(|&index| first.snapshot.sockets.get(index)) {
         line(out, &facts(socket), look);
     }
-    line(out, &machine(&first.snapshot), look);
+    line(out, &machine(first), look);
     line(out, &sysctls(&first.snapshot), look);
     let shown = first.shown();
     let others = shown.iter().filter(|index| !in_the_way.contains(index));
@@ -92,7 +92,7 @@ fn facts(socket: &Socket) -> String {
         }
     }
     if let Some(timer) = socket.timer {
-        parts.push(format!("timer {}", duration(u64::from(timer.left_ms))));
+        parts.push(format!("timer {}", left(u64::from(timer.left_ms))));
     }
     if socket.cgroup != 0 {
         parts.push(format!("cgroup {}", socket.cgroup));
@@ -103,14 +103,20 @@ fn facts(socket: &Socket) -> String {
     parts.join(", ")
 }
 
-fn machine(snapshot: &Snapshot) -> String {
+fn machine(answer: &Answer) -> String {
+    let snapshot = &answer.snapshot;
     let kernel = snapshot
         .kernel
         .as_ref()
         .map_or_else(|| "unknown".into(), |kernel| foreign(kernel.release.as_bytes(), 60));
     let netns = snapshot.netns.map(|netns| format!(", network namespace {netns}")).unwrap_or_default();
-    let bound = if snapshot.coverage.bound_inactive { "can" } else { "cannot" };
-    format!("kernel {kernel}{netns}; it {bound} list bound sockets that do not listen")
+    let tcp = matches!(answer.diagnosis.attempt.address.inet(), Some((Transport::Tcp, ..)));
+    let bound = match (tcp, snapshot.coverage.bound_inactive) {
+        (false, _) => "",
+        (true, true) => "; it can list bound sockets that do not listen",
+        (true, false) => "; it cannot list bound sockets that do not listen",
+    };
+    format!("kernel {kernel}{netns}{bound}")
 }
 
 fn sysctls(snapshot: &Snapshot) -> String {

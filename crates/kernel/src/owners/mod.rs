@@ -29,6 +29,7 @@ use inuse_rules::owner::NoOwner;
 use inuse_rules::{BlindSpot, Holding, Ownership};
 use rustix::fd::OwnedFd;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 use unseen::{Refused, View};
 
 /// A socket whose owner is asked for.
@@ -49,12 +50,15 @@ pub struct FindOptions {
     /// Whether to go on after the tables of processes (steps 2 to 4). Without them a socket that is in
     /// no table stays [`Ownership::NotAsked`], or [`Ownership::Hidden`] when some could not be read.
     pub beyond_processes: bool,
+    /// When to stop, wherever the search is then. Who was found by that moment is told; a socket without an
+    /// owner stays [`Ownership::NotAsked`], and a blind spot says why.
+    pub deadline: Option<Instant>,
 }
 
 impl Default for FindOptions {
-    /// Everything.
+    /// Everything, however long it takes.
     fn default() -> FindOptions {
-        FindOptions { cloexec: true, beyond_processes: true }
+        FindOptions { cloexec: true, beyond_processes: true, deadline: None }
     }
 }
 
@@ -76,14 +80,14 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
         }
     };
-    let refused = walk::tables(&root, &pids, |entry| hits.take(entry, &all, options.cloexec));
+    let until = walk::Until::new(options.deadline);
+    let refused = walk::tables(&root, &pids, &until, |entry| hits.take(entry, &all, options.cloexec));
     let mut found: BTreeMap<u64, Ownership> = hits
         .into_holdings()
         .into_iter()
         .map(|(inode, holdings)| (inode, Ownership::Held(holdings)))
         .collect();
     let mut blind = unseen::foreign_proc(&root);
-
     let missing = Inodes::new(uids.keys().copied().filter(|inode| !found.contains_key(inode)));
     if !missing.is_empty() {
         let sorted = Refused::sort(&root, &refused);
@@ -92,7 +96,15 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             // Listed anew: a socket may have moved to a new process during the first walk.
             let mut readable = walk::processes(&root).unwrap_or(pids);
             readable.retain(|pid| !refused.contains(pid));
-            beyond = Beyond::search(&root, &readable, &sorted.threads_only, &missing, options.cloexec);
+            beyond =
+                Beyond::search(&root, &readable, &sorted.threads_only, &missing, options.cloexec, &until);
+        }
+        if until.has_come() {
+            blind.push(stopped());
+            for inode in missing.iter() {
+                found.insert(inode, beyond.owner(inode).unwrap_or_default());
+            }
+            return Seen { found, blind };
         }
         let view = View::take(&root, sorted.hiding.into_iter().chain(beyond.refused.iter().copied()));
         let mut unexplained = Vec::new();
@@ -109,8 +121,16 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             blind.extend(view.blind(&unexplained));
             blind.extend(beyond.unread);
         }
+    } else if until.has_come() {
+        blind.push(stopped());
     }
     Seen { found, blind }
+}
+
+/// Not everything was looked at.
+fn stopped() -> BlindSpot {
+    let what = "some of the owners: the search was stopped when its time was over".to_owned();
+    BlindSpot { what, remedy: "ask without a limit of time".to_owned() }
 }
 
 /// Turns the answer for every socket that has closed meanwhile into [`Ownership::Gone`]. `exists` asks
@@ -152,7 +172,14 @@ struct Beyond {
 impl Beyond {
     /// Steps 2 to 4 among these processes, and among the threads of those without a main thread. The tables
     /// of processes are walked once more, for their unix sockets and rings.
-    fn search(root: &OwnedFd, pids: &[u32], threads_only: &[u32], missing: &Inodes, cloexec: bool) -> Beyond {
+    fn search(
+        root: &OwnedFd,
+        pids: &[u32],
+        threads_only: &[u32],
+        missing: &Inodes,
+        cloexec: bool,
+        until: &walk::Until,
+    ) -> Beyond {
         let mut hits = Hits::default();
         let mut flights = flight::Flights::default();
         let mut rings = ring::Rings::default();
@@ -164,9 +191,9 @@ impl Beyond {
                 rings.visit(entry, missing);
             }
         };
-        let mut refused = walk::tables(root, pids, &mut visit);
+        let mut refused = walk::tables(root, pids, until, &mut visit);
         let all = [pids, threads_only].concat();
-        refused.extend(walk::threads(root, &all, &mut visit));
+        refused.extend(walk::threads(root, &all, until, &mut visit));
         let held = hits.into_holdings();
         let flights = flights.prove(missing);
         let mut unread: Vec<BlindSpot> = rings.unread().into_iter().collect();
@@ -213,6 +240,14 @@ mod tests {
         assert_eq!(asked, [2, 3, 4], "who was seen with it needs no second look");
         let expect = [(1, held), (2, Ownership::Gone), (3, Ownership::Gone), (4, Ownership::Hidden)];
         assert_eq!(found, BTreeMap::from(expect));
+    }
+
+    #[test]
+    fn a_search_whose_time_is_over_says_so() {
+        let options = FindOptions { deadline: Some(Instant::now()), ..FindOptions::default() };
+        let seen = find(&[Wanted { inode: 1, uid: None }], &options);
+        assert_eq!(seen.found, BTreeMap::from([(1, Ownership::NotAsked)]));
+        assert!(seen.blind.iter().any(|spot| spot.what.contains("time was over")), "{:?}", seen.blind);
     }
 
     #[test]

@@ -9,10 +9,37 @@ use crate::procfs::{self, DirBuf};
 use crate::sys::kcmp;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
+use std::time::Instant;
+
+/// Descriptors between two looks at the clock: some milliseconds' worth.
+const DESCRIPTORS_A_LOOK: u32 = 1024;
+
+/// Until when a walk may go on, and whether that ended it.
+#[derive(Default)]
+pub(super) struct Until {
+    deadline: Option<Instant>,
+    came: Cell<bool>,
+}
+
+impl Until {
+    /// Until this moment; `None`: to the end.
+    pub(super) fn new(deadline: Option<Instant>) -> Until {
+        Until { deadline, came: Cell::new(false) }
+    }
+
+    /// Whether the moment has come; once it has, that stays.
+    pub(super) fn has_come(&self) -> bool {
+        if !self.came.get() {
+            self.came.set(self.deadline.is_some_and(|deadline| deadline <= Instant::now()));
+        }
+        self.came.get()
+    }
+}
 
 /// One open descriptor in one table of open files.
 pub(super) struct Entry<'a> {
@@ -45,14 +72,22 @@ pub(super) fn processes(root: impl AsFd) -> rustix::io::Result<Vec<u32>> {
 }
 
 /// Visits every descriptor in the tables of these processes. Gives those whose table could not be read, or
-/// not to the end, for want of permission.
-pub(super) fn tables(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry<'_>)) -> BTreeSet<u32> {
+/// not to the end, for want of permission. Once the time is over, it stops where it is.
+pub(super) fn tables(
+    root: impl AsFd,
+    pids: &[u32],
+    until: &Until,
+    mut visit: impl FnMut(&Entry<'_>),
+) -> BTreeSet<u32> {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
     let mut refused = BTreeSet::new();
     for &pid in pids {
+        if until.has_come() {
+            break;
+        }
         let path = SmallPath::new(format_args!("{pid}/fd"));
-        if let Err(Errno::ACCESS | Errno::PERM) = table(root, &path, pid, None, &mut buf, &mut visit) {
+        if let Err(Errno::ACCESS | Errno::PERM) = table(root, &path, pid, None, until, &mut buf, &mut visit) {
             refused.insert(pid);
         }
     }
@@ -62,11 +97,19 @@ pub(super) fn tables(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry
 /// Visits every descriptor in the table of every thread of these processes that does not share its
 /// process's table: after unshare(CLONE_FILES), or when the main thread has exited. A table that several
 /// of them share is visited once. Gives the processes of which a table was refused.
-pub(super) fn threads(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entry<'_>)) -> BTreeSet<u32> {
+pub(super) fn threads(
+    root: impl AsFd,
+    pids: &[u32],
+    until: &Until,
+    mut visit: impl FnMut(&Entry<'_>),
+) -> BTreeSet<u32> {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
     let (mut tids, mut tables, mut refused) = (Vec::new(), Vec::new(), BTreeSet::new());
     for &pid in pids {
+        if until.has_come() {
+            break;
+        }
         tids.clear();
         tables.clear();
         tables.push(pid);
@@ -80,7 +123,7 @@ pub(super) fn threads(root: impl AsFd, pids: &[u32], mut visit: impl FnMut(&Entr
             }
             tables.push(tid);
             let path = SmallPath::new(format_args!("{tid}/fd"));
-            let seen = table(tasks.as_fd(), &path, pid, Some(tid), &mut buf, &mut visit);
+            let seen = table(tasks.as_fd(), &path, pid, Some(tid), until, &mut buf, &mut visit);
             if let Err(Errno::ACCESS | Errno::PERM) = seen {
                 refused.insert(pid);
             }
@@ -95,6 +138,7 @@ fn table(
     path: &SmallPath,
     pid: u32,
     tid: Option<u32>,
+    until: &Until,
     buf: &mut DirBuf,
     visit: &mut impl FnMut(&Entry<'_>),
 ) -> rustix::io::Result<()> {
@@ -102,8 +146,13 @@ fn table(
     let dir = table.as_fd();
     let mut target = [MaybeUninit::<u8>::uninit(); 64];
     let mut refused = None;
+    let mut seen = 0u32;
     procfs::numbers(dir, buf, |name, fd| {
-        if refused.is_some() {
+        seen = seen.wrapping_add(1);
+        if refused.is_some()
+            || (seen.is_multiple_of(DESCRIPTORS_A_LOOK) && until.has_come())
+            || until.came.get()
+        {
             return;
         }
         match rustix::fs::readlinkat_raw(dir, name, &mut target) {

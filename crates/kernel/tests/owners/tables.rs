@@ -90,7 +90,7 @@ fn several_sockets_in_one_walk() -> Ran {
 
 fn close_on_exec_is_read_only_when_asked() -> Ran {
     let (process, thread) = (stage(&["listen"])?, stage(&["thread"])?);
-    let options = FindOptions { cloexec: false, beyond_processes: false };
+    let options = FindOptions { cloexec: false, beyond_processes: false, ..FindOptions::default() };
     let [one, two] = [&process, &thread].map(|staged| staged.said.number("inode"));
     let wanted = [one, two].map(|inode| Wanted { inode, uid: None });
     let found = owners::find(&wanted, &options).found;

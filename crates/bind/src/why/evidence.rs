@@ -99,7 +99,7 @@ impl Asker {
             .map(|other| owners::Wanted { inode: other.socket.inode, uid: other.socket.uid })
             .collect();
         if !wanted.is_empty() {
-            let found = owners::find(&wanted, &owners::FindOptions::default()).found;
+            let found = owners::find(&wanted, &self.how_to_find()).found;
             for other in &mut snapshot.elsewhere {
                 other.socket.owners = found.get(&other.socket.inode).cloned().unwrap_or_default();
             }

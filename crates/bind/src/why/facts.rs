@@ -12,7 +12,7 @@ use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
 use inuse_rules::{Address, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Options are read of at most this many sockets: each costs a duplicate and a few system calls.
 const MOST_OPTIONS: usize = 1024;
@@ -20,6 +20,7 @@ const MOST_OPTIONS: usize = 1024;
 impl Asker {
     /// The facts that every question needs, and that cost next to nothing.
     pub(super) fn begin(&mut self) -> Snapshot {
+        self.owners_deadline = self.owners_within.and_then(|within| Instant::now().checked_add(within));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut snapshot = Snapshot {
             taken_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
@@ -188,8 +189,9 @@ impl Asker {
         if wanted.is_empty() {
             return;
         }
-        let mut found =
-            owners::find(&wanted, &owners::FindOptions::default()).into_found(&mut snapshot.blind);
+        let seen = owners::find(&wanted, &self.how_to_find());
+        seen.blind.into_iter().for_each(|spot| snapshot.blind_to(spot));
+        let mut found = seen.found;
         owners::settle(&mut found, |inode| {
             let socket =
                 open.iter().map(|&index| &snapshot.sockets[index]).find(|socket| socket.inode == inode);
@@ -204,6 +206,11 @@ impl Asker {
                 peer.owners = owner_of(peer);
             }
         }
+    }
+
+    /// Everything about owners, in the time that is allowed.
+    pub(super) fn how_to_find(&self) -> owners::FindOptions {
+        owners::FindOptions { deadline: self.owners_deadline, ..owners::FindOptions::default() }
     }
 }
 

@@ -16,6 +16,7 @@ use inuse_kernel::sockdiag::SockDiag;
 use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Verdict, diagnose, judge};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The rule is asked at most this often for one answer: each round must bring a new fact.
 const ROUNDS: usize = 8;
@@ -31,6 +32,9 @@ pub struct WhyOptions {
     pub probe: bool,
     /// The caller asks about its own bind: a holder with this pid is the caller itself.
     pub own_bind: bool,
+    /// How long the search for owners may take, from the beginning of each question; `None` for as long as
+    /// it takes. Verdict and cause do not wait for it: what was not found in time is a blind spot.
+    pub owners_within: Option<Duration>,
 }
 
 /// Somebody who can be asked why.
@@ -39,6 +43,9 @@ pub struct Asker {
     diag: SockDiag,
     own_bind: bool,
     probe: bool,
+    owners_within: Option<Duration>,
+    /// When the search for owners must be over.
+    owners_deadline: Option<Instant>,
 }
 
 /// An answer and everything it rests on.
@@ -61,7 +68,14 @@ impl Asker {
             None => Netns::current(),
         };
         let diag = SockDiag::open(&netns)?;
-        Ok(Asker { netns, diag, own_bind: options.own_bind, probe: options.probe })
+        Ok(Asker {
+            netns,
+            diag,
+            own_bind: options.own_bind,
+            probe: options.probe,
+            owners_within: options.owners_within,
+            owners_deadline: None,
+        })
     }
 
     /// The namespace that is asked about.

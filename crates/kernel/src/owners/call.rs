@@ -6,6 +6,7 @@
 //! found here is a suspicion. Not here: poll(2) and select(2), which keep files open in the same way but
 //! name them in the process's memory only.
 
+use super::walk::Until;
 use crate::process::syscall;
 use crate::procfs;
 use inuse_rules::BlindSpot;
@@ -26,11 +27,11 @@ const CALLS: [libc::c_long; 6] = [
 const MOST_TOLD: usize = 8;
 
 /// Finds the threads of these processes that sleep on a closed descriptor.
-pub(super) fn on_closed_descriptors(root: impl AsFd, pids: &[u32]) -> Vec<BlindSpot> {
+pub(super) fn on_closed_descriptors(root: impl AsFd, pids: &[u32], until: Until) -> Vec<BlindSpot> {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
     let mut found = Vec::new();
-    for &pid in pids {
+    for &pid in pids.iter().take_while(|_| !until.is_over()) {
         let Ok(tasks) = procfs::open_dir(root, format!("{pid}/task")) else { continue };
         let mut tids = Vec::new();
         let _ = procfs::numbers(&tasks, &mut buf, |_, tid| tids.push(tid));

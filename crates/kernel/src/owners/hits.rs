@@ -69,6 +69,13 @@ impl Hits {
         }
     }
 
+    /// Adds what was found in the tables of other processes.
+    pub(super) fn add_all(&mut self, others: Hits) {
+        for (inode, holdings) in others.0 {
+            self.0.entry(inode).or_default().extend(holdings);
+        }
+    }
+
     /// The holdings of each inode, by pid.
     pub(super) fn into_holdings(self) -> BTreeMap<u64, Vec<Holding>> {
         self.0.into_iter().map(|(inode, by_table)| (inode, by_table.into_values().collect())).collect()

@@ -28,9 +28,10 @@ use hits::{Hits, Inodes};
 use inuse_rules::owner::NoOwner;
 use inuse_rules::{BlindSpot, Holding, Ownership};
 use rustix::fd::OwnedFd;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use unseen::{Refused, View};
+use walk::{Until, Walked};
 
 /// A socket whose owner is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,9 @@ pub struct FindOptions {
     /// Whether to go on after the tables of processes (steps 2 to 4). Without them a socket that is in
     /// no table stays [`Ownership::NotAsked`], or [`Ownership::Hidden`] when some could not be read.
     pub beyond_processes: bool,
-    /// When to stop, wherever the search is then. Who was found by that moment is told; a socket without an
-    /// owner stays [`Ownership::NotAsked`], and a blind spot says why.
+    /// When the search must be over, found or not. What was not found by then stays
+    /// [`Ownership::NotAsked`], and a blind spot says how much was not searched; some holders of what was
+    /// found may be missing as well.
     pub deadline: Option<Instant>,
 }
 
@@ -70,7 +72,6 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
         return Seen::default();
     }
     let all = Inodes::new(uids.keys().copied());
-    let mut hits = Hits::default();
     let listed = procfs::open_root().and_then(|root| Ok((walk::processes(&root)?, root)));
     let (pids, root) = match listed {
         Ok(listed) => listed,
@@ -80,39 +81,36 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
         }
     };
-    let until = walk::Until::new(options.deadline);
-    let refused = walk::tables(&root, &pids, &until, |entry| hits.take(entry, &all, options.cloexec));
+    let (hits, walked) = in_tables(&root, &pids, &all, options);
     let mut found: BTreeMap<u64, Ownership> = hits
         .into_holdings()
         .into_iter()
         .map(|(inode, holdings)| (inode, Ownership::Held(holdings)))
         .collect();
     let mut blind = unseen::foreign_proc(&root);
+    let mut late = walked.unread.len();
+
     let missing = Inodes::new(uids.keys().copied().filter(|inode| !found.contains_key(inode)));
     if !missing.is_empty() {
-        let sorted = Refused::sort(&root, &refused);
+        let sorted = Refused::sort(&root, &walked.refused);
         let mut beyond = Beyond::default();
         if options.beyond_processes {
             // Listed anew: a socket may have moved to a new process during the first walk.
             let mut readable = walk::processes(&root).unwrap_or(pids);
-            readable.retain(|pid| !refused.contains(pid));
-            beyond =
-                Beyond::search(&root, &readable, &sorted.threads_only, &missing, options.cloexec, &until);
+            readable.retain(|pid| !walked.refused.contains(pid));
+            beyond = Beyond::search(&root, &readable, &sorted.threads_only, &missing, options);
         }
-        if until.has_come() {
-            blind.push(stopped());
-            for inode in missing.iter() {
-                found.insert(inode, beyond.owner(inode).unwrap_or_default());
-            }
-            return Seen { found, blind };
-        }
-        let view = View::take(&root, sorted.hiding.into_iter().chain(beyond.refused.iter().copied()));
+        late = late.max(beyond.walked.unread.len());
+        let view = View::take(&root, sorted.hiding.into_iter().chain(beyond.walked.refused.iter().copied()));
         let mut unexplained = Vec::new();
         for inode in missing.iter() {
             let uid = uids.get(&inode).copied().flatten();
             let owner = beyond.owner(inode).unwrap_or_else(|| {
                 unexplained.push(uid);
                 let hidden = view.hides() && !view.is_own(uid);
+                if late > 0 {
+                    return Ownership::NotAsked;
+                }
                 beyond.suspects(hidden).unwrap_or_else(|| reason(&view, &beyond, options))
             });
             found.insert(inode, owner);
@@ -121,16 +119,20 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             blind.extend(view.blind(&unexplained));
             blind.extend(beyond.unread);
         }
-    } else if until.has_come() {
-        blind.push(stopped());
     }
+    blind.extend((late > 0).then(|| unseen::out_of_time(late)));
     Seen { found, blind }
 }
 
-/// Not everything was looked at.
-fn stopped() -> BlindSpot {
-    let what = "some of the owners: the search was stopped when its time was over".to_owned();
-    BlindSpot { what, remedy: "ask without a limit of time".to_owned() }
+/// Step 1: the tables of processes, shared among threads.
+fn in_tables(root: &OwnedFd, pids: &[u32], wanted: &Inodes, options: &FindOptions) -> (Hits, Walked) {
+    let mut parts: Vec<Hits> = (0..walk::workers(pids.len())).map(|_| Hits::default()).collect();
+    let visitors =
+        parts.iter_mut().map(|hits| move |entry: &walk::Entry<'_>| hits.take(entry, wanted, options.cloexec));
+    let walked = walk::tables(root, pids, Until(options.deadline), visitors);
+    let mut hits = Hits::default();
+    parts.into_iter().for_each(|part| hits.add_all(part));
+    (hits, walked)
 }
 
 /// Turns the answer for every socket that has closed meanwhile into [`Ownership::Gone`]. `exists` asks
@@ -163,8 +165,8 @@ struct Beyond {
     held: BTreeMap<u64, Vec<Holding>>,
     flights: flight::Proofs,
     rings: ring::Rings,
-    /// Processes of which a table was refused.
-    refused: BTreeSet<u32>,
+    /// How the walks went.
+    walked: Walked,
     /// What holds sockets open and could not be looked into.
     unread: Vec<BlindSpot>,
 }
@@ -177,28 +179,28 @@ impl Beyond {
         pids: &[u32],
         threads_only: &[u32],
         missing: &Inodes,
-        cloexec: bool,
-        until: &walk::Until,
+        options: &FindOptions,
     ) -> Beyond {
+        let until = Until(options.deadline);
         let mut hits = Hits::default();
         let mut flights = flight::Flights::default();
         let mut rings = ring::Rings::default();
         let mut visit = |entry: &walk::Entry<'_>| {
             if let Some(inode) = procfs::socket_inode(entry.link) {
-                hits.take(entry, missing, cloexec);
+                hits.take(entry, missing, options.cloexec);
                 flights.visit(entry, inode);
             } else if entry.link == ring::LINK {
                 rings.visit(entry, missing);
             }
         };
-        let mut refused = walk::tables(root, pids, until, &mut visit);
+        let mut walked = walk::tables(root, pids, until, [&mut visit]);
         let all = [pids, threads_only].concat();
-        refused.extend(walk::threads(root, &all, until, &mut visit));
+        walked.add(walk::threads(root, &all, until, &mut visit));
         let held = hits.into_holdings();
         let flights = flights.prove(missing);
         let mut unread: Vec<BlindSpot> = rings.unread().into_iter().collect();
-        unread.extend(call::on_closed_descriptors(root, &all));
-        Beyond { held, flights, rings, refused, unread }
+        unread.extend(call::on_closed_descriptors(root, &all, until));
+        Beyond { held, flights, rings, walked, unread }
     }
 
     /// The owner of a socket, where it was seen.

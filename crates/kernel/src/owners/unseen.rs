@@ -153,6 +153,17 @@ pub(super) fn foreign_proc(root: impl AsFd) -> Vec<BlindSpot> {
     }
 }
 
+/// A search that was stopped before its end.
+pub(super) fn out_of_time(processes: usize) -> BlindSpot {
+    let were = if processes == 1 { "process was" } else { "processes were" };
+    BlindSpot {
+        what: format!(
+            "some of the owners: the open files of {processes} {were} not searched when the time was over"
+        ),
+        remedy: "ask without a limit of time".to_owned(),
+    }
+}
+
 fn user(uid: u32) -> String {
     match users::name(uid) {
         Some(name) => format!("user {name}"),

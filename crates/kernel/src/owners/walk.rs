@@ -9,37 +9,23 @@ use crate::procfs::{self, DirBuf};
 use crate::sys::kcmp;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 use std::time::Instant;
 
-/// Descriptors between two looks at the clock: some milliseconds' worth.
-const DESCRIPTORS_A_LOOK: u32 = 1024;
-
-/// Until when a walk may go on, and whether that ended it.
-#[derive(Default)]
-pub(super) struct Until {
-    deadline: Option<Instant>,
-    came: Cell<bool>,
-}
-
-impl Until {
-    /// Until this moment; `None`: to the end.
-    pub(super) fn new(deadline: Option<Instant>) -> Until {
-        Until { deadline, came: Cell::new(false) }
-    }
-
-    /// Whether the moment has come; once it has, that stays.
-    pub(super) fn has_come(&self) -> bool {
-        if !self.came.get() {
-            self.came.set(self.deadline.is_some_and(|deadline| deadline <= Instant::now()));
-        }
-        self.came.get()
-    }
-}
+/// The clock is asked once in so many descriptors.
+const STRIDE: u32 = 256;
+/// Threads that walk at the same time: the kernel's locks let more be of little use.
+const MOST_WORKERS: usize = 8;
+/// So many processes are sooner walked than a thread is started.
+const WORTH_A_THREAD: usize = 64;
+/// The stack of such a thread: a [`DirBuf`] and little else.
+const STACK: usize = 128 * 1024;
 
 /// One open descriptor in one table of open files.
 pub(super) struct Entry<'a> {
@@ -71,44 +57,96 @@ pub(super) fn processes(root: impl AsFd) -> rustix::io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// Visits every descriptor in the tables of these processes. Gives those whose table could not be read, or
-/// not to the end, for want of permission. Once the time is over, it stops where it is.
-pub(super) fn tables(
-    root: impl AsFd,
-    pids: &[u32],
-    until: &Until,
-    mut visit: impl FnMut(&Entry<'_>),
-) -> BTreeSet<u32> {
-    let root = root.as_fd();
-    let mut buf = procfs::dir_buf();
-    let mut refused = BTreeSet::new();
-    for &pid in pids {
-        if until.has_come() {
-            break;
-        }
-        let path = SmallPath::new(format_args!("{pid}/fd"));
-        if let Err(Errno::ACCESS | Errno::PERM) = table(root, &path, pid, None, until, &mut buf, &mut visit) {
-            refused.insert(pid);
+/// When a search must be over; never, where nobody set a time.
+#[derive(Clone, Copy)]
+pub(super) struct Until(pub(super) Option<Instant>);
+
+impl Until {
+    pub(super) fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+/// How a walk went.
+#[derive(Default)]
+pub(super) struct Walked {
+    /// Processes of which a table could not be read, or not to the end, for want of permission.
+    pub(super) refused: BTreeSet<u32>,
+    /// Processes of which a table was not read, or not to the end, for want of time.
+    pub(super) unread: BTreeSet<u32>,
+}
+
+impl Walked {
+    fn note(&mut self, pid: u32, read: rustix::io::Result<()>) {
+        match read {
+            Err(Errno::ACCESS | Errno::PERM) => _ = self.refused.insert(pid),
+            Err(Errno::TIME) => _ = self.unread.insert(pid),
+            // It has ended.
+            Ok(()) | Err(_) => {}
         }
     }
-    refused
+
+    /// Adds how another part of the walk went.
+    pub(super) fn add(&mut self, other: Walked) {
+        self.refused.extend(other.refused);
+        self.unread.extend(other.unread);
+    }
+}
+
+/// Visits every descriptor in the tables of these processes. Each visitor works in a thread of its own and
+/// gets whole processes; one that finds no thread leaves its share to the others.
+pub(super) fn tables<V: FnMut(&Entry<'_>) + Send>(
+    root: impl AsFd,
+    pids: &[u32],
+    until: Until,
+    visitors: impl IntoIterator<Item = V>,
+) -> Walked {
+    let root = root.as_fd();
+    let next = AtomicUsize::new(0);
+    let work = |mut visit: V| {
+        let mut buf = procfs::dir_buf();
+        let mut walked = Walked::default();
+        while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let path = SmallPath::new(format_args!("{pid}/fd"));
+            walked.note(pid, table(root, &path, pid, None, until, &mut buf, &mut visit));
+        }
+        walked
+    };
+    let work = &work;
+    std::thread::scope(|scope| {
+        let mut visitors = visitors.into_iter();
+        let mine = visitors.next();
+        let start = |visit| Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(visit));
+        let others: Vec<_> = visitors.map_while(|visit| start(visit).ok()).collect();
+        let mut walked = mine.map(work).unwrap_or_default();
+        others.into_iter().filter_map(|thread| thread.join().ok()).for_each(|other| walked.add(other));
+        walked
+    })
+}
+
+/// How many visitors are worth their threads for so many processes.
+pub(super) fn workers(pids: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    processors.min(MOST_WORKERS).min(pids / WORTH_A_THREAD + 1)
 }
 
 /// Visits every descriptor in the table of every thread of these processes that does not share its
 /// process's table: after unshare(CLONE_FILES), or when the main thread has exited. A table that several
-/// of them share is visited once. Gives the processes of which a table was refused.
+/// of them share is visited once.
 pub(super) fn threads(
     root: impl AsFd,
     pids: &[u32],
-    until: &Until,
+    until: Until,
     mut visit: impl FnMut(&Entry<'_>),
-) -> BTreeSet<u32> {
+) -> Walked {
     let root = root.as_fd();
     let mut buf = procfs::dir_buf();
-    let (mut tids, mut tables, mut refused) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut walked = Walked::default();
+    let (mut tids, mut tables) = (Vec::new(), Vec::new());
     for &pid in pids {
-        if until.has_come() {
-            break;
+        if until.is_over() {
+            walked.unread.insert(pid);
+            continue;
         }
         tids.clear();
         tables.clear();
@@ -123,45 +161,46 @@ pub(super) fn threads(
             }
             tables.push(tid);
             let path = SmallPath::new(format_args!("{tid}/fd"));
-            let seen = table(tasks.as_fd(), &path, pid, Some(tid), until, &mut buf, &mut visit);
-            if let Err(Errno::ACCESS | Errno::PERM) = seen {
-                refused.insert(pid);
-            }
+            walked.note(pid, table(tasks.as_fd(), &path, pid, Some(tid), until, &mut buf, &mut visit));
         }
     }
-    refused
+    walked
 }
 
-/// Visits one table; the first refused link ends it, since the rest would be refused as well.
+/// Visits one table; the first refused link ends it, since the rest would be refused as well. ETIME where
+/// the time is over before its end.
 fn table(
     at: BorrowedFd<'_>,
     path: &SmallPath,
     pid: u32,
     tid: Option<u32>,
-    until: &Until,
+    until: Until,
     buf: &mut DirBuf,
     visit: &mut impl FnMut(&Entry<'_>),
 ) -> rustix::io::Result<()> {
+    if until.is_over() {
+        return Err(Errno::TIME);
+    }
     let table = procfs::open_dir(at, path.as_c_str())?;
     let dir = table.as_fd();
     let mut target = [MaybeUninit::<u8>::uninit(); 64];
-    let mut refused = None;
-    let mut seen = 0u32;
+    let mut stopped = None;
+    let mut count = 0u32;
     procfs::numbers(dir, buf, |name, fd| {
-        seen = seen.wrapping_add(1);
-        if refused.is_some()
-            || (seen.is_multiple_of(DESCRIPTORS_A_LOOK) && until.has_come())
-            || until.came.get()
-        {
+        if stopped.is_some() {
             return;
         }
         match rustix::fs::readlinkat_raw(dir, name, &mut target) {
             Ok((link, _)) => visit(&Entry { pid, tid, fd, link, dir }),
-            Err(error @ (Errno::ACCESS | Errno::PERM)) => refused = Some(error),
+            Err(error @ (Errno::ACCESS | Errno::PERM)) => stopped = Some(error),
             Err(_) => {}
         }
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(STRIDE) && until.is_over() {
+            stopped = Some(Errno::TIME);
+        }
     })?;
-    refused.map_or(Ok(()), Err)
+    stopped.map_or(Ok(()), Err)
 }
 
 /// A short path in a buffer on the stack.

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("tables::a_process_whose_main_thread_has_ended", a_process_whose_main_thread_has_ended),
     ("tables::several_sockets_in_one_walk", several_sockets_in_one_walk),
     ("tables::close_on_exec_is_read_only_when_asked", close_on_exec_is_read_only_when_asked),
+    ("tables::a_search_without_time_says_so", a_search_without_time_says_so),
     ("tables::what_exists_no_more_has_nobody", what_exists_no_more_has_nobody),
 ];
 
@@ -96,6 +97,22 @@ fn close_on_exec_is_read_only_when_asked() -> Ran {
     let found = owners::find(&wanted, &options).found;
     assert_eq!(found[&one].holdings()[0].cloexec, None);
     assert!(matches!(found[&two], Ownership::NotAsked | Ownership::Hidden), "{found:?}");
+    Ok(())
+}
+
+fn a_search_without_time_says_so() -> Ran {
+    let staged = stage(&["listen"])?;
+    let inode = staged.said.number("inode");
+    let options = FindOptions { deadline: Some(Instant::now()), ..FindOptions::default() };
+    let seen = owners::find(&[Wanted { inode, uid: None }], &options);
+    assert_eq!(seen.found[&inode], Ownership::NotAsked);
+    let said: Vec<&str> = seen.blind.iter().map(|spot| spot.what.as_str()).collect();
+    assert!(said.iter().any(|what| what.ends_with("not searched when the time was over")), "{said:?}");
+
+    // Time enough changes nothing.
+    let deadline = Some(Instant::now() + Duration::from_secs(600));
+    let seen = owners::find(&[Wanted { inode, uid: None }], &FindOptions { deadline, ..options });
+    assert_eq!((seen.found[&inode].holdings().len(), seen.blind), (1, vec![]));
     Ok(())
 }
 

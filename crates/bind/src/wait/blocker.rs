@@ -42,6 +42,8 @@ pub(super) enum Blocker {
     Path {
         /// The path.
         path: Vec<u8>,
+        /// The user who finds that.
+        uid: u32,
         /// What stands there.
         fact: PathFact,
         /// Whether its end is announced.
@@ -54,7 +56,7 @@ impl Blocker {
     pub(super) fn of(attempt: &Attempt, by: &[Socket], path: Option<PathFact>, announced: bool) -> Blocker {
         match (&attempt.address, path) {
             (Address::Unix { name: UnixName::Path(path), .. }, Some(fact)) => {
-                Blocker::Path { path: path.clone(), fact, announced }
+                Blocker::Path { path: path.clone(), uid: attempt.uid, fact, announced }
             }
             _ => match by.iter().max_by_key(|socket| lasts(socket)) {
                 Some(socket) => Blocker::Socket {
@@ -88,7 +90,9 @@ impl Blocker {
     pub(super) fn still(&mut self, diag: &mut SockDiag) -> bool {
         match self {
             Blocker::Unnamed | Blocker::Nobody => false,
-            Blocker::Path { path, fact, .. } => unixpath::path_fact(path) == *fact,
+            Blocker::Path { path, uid, fact, .. } => {
+                unixpath::path_fact_as(path, *uid).is_ok_and(|seen| seen.found == *fact)
+            }
             Blocker::Socket { socket, .. } => match again(socket, diag) {
                 Some(now) if now.state == socket.state && now.address == socket.address => {
                     // A packet may have armed its timer anew.

@@ -10,7 +10,7 @@ use inuse_kernel::{locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::UnixName;
 use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
-use inuse_rules::{Address, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
+use inuse_rules::{Address, Attempt, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
 use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,7 +39,8 @@ impl Asker {
     }
 
     /// Fetches these facts as far as they can be had; what cannot is a blind spot.
-    pub(super) fn fetch(&mut self, snapshot: &mut Snapshot, address: &Address, facts: &[Fact]) {
+    pub(super) fn fetch(&mut self, snapshot: &mut Snapshot, attempt: &Attempt, facts: &[Fact]) {
+        let address = &attempt.address;
         let mut about: BTreeSet<usize> = BTreeSet::new();
         for fact in facts {
             match fact {
@@ -58,7 +59,7 @@ impl Asker {
                     Ok(locality) => _ = snapshot.locality.insert((*ip, *scope), locality),
                     Err(error) => snapshot.blind_to(error.blind_spot()),
                 },
-                Fact::Path => self.path(snapshot, address),
+                Fact::Path => self.path(snapshot, attempt),
                 Fact::UnixSockets => self.unix_sockets(snapshot, address),
                 Fact::V6only(index) | Fact::Reuseaddr(index) | Fact::Reuseport(index) => {
                     about.insert(*index);
@@ -138,10 +139,14 @@ impl Asker {
     }
 
     /// What stands at a unix path, and the sockets behind that file.
-    fn path(&mut self, snapshot: &mut Snapshot, address: &Address) {
-        let Address::Unix { name: UnixName::Path(path), .. } = address else { return };
-        let fact = unixpath::path_fact(path);
+    fn path(&mut self, snapshot: &mut Snapshot, attempt: &Attempt) {
+        let Address::Unix { name: UnixName::Path(path), .. } = &attempt.address else { return };
+        let fact = match unixpath::path_fact_as(path, attempt.uid) {
+            Ok(seen) => seen.into_found(&mut snapshot.blind),
+            Err(error) => return snapshot.blind_to(error.blind_spot()),
+        };
         if let PathFact::Exists { file, .. } = fact {
+            let address = &attempt.address;
             self.unix_sockets(snapshot, address);
             unixpath::settle_device(path, file, &mut snapshot.sockets);
             snapshot.sockets.retain(|socket| socket.file == Some(file) || socket.address == *address);

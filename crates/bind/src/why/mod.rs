@@ -153,7 +153,7 @@ impl Asker {
             if wanted.is_empty() {
                 return;
             }
-            self.fetch(snapshot, &asks[0].address, &wanted);
+            self.fetch(snapshot, &asks[0], &wanted);
             tried.extend(wanted);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{Case, Missing};
 use inuse_kernel::sockdiag::{States, UnixRow};
-use inuse_kernel::unixpath::{absolute, path_fact, settle_device};
+use inuse_kernel::unixpath::{absolute, path_fact, path_fact_as, settle_device};
 use inuse_kernel::{Netns, SockDiag};
 use inuse_rules::snapshot::{FileKind, PathFact};
 use inuse_rules::{Address, State, UnixKind, UnixName};
@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_unix_socket_names_its_file", file),
     ("an_overlay_and_its_sockets_name_one_file", overlay),
     ("a_path_says_what_stands_there", paths),
+    ("a_path_is_another_users_to_find", another_user),
     ("a_read_only_mount_refuses_before_permissions_do", read_only),
     ("a_directory_that_takes_no_files_refuses_even_root", takes_no_files),
 ];
@@ -133,6 +134,56 @@ fn overlay() -> Result<(), Missing> {
     crate::stage::enter_fresh_netns()?;
     assert_eq!(rows(), []);
     Ok(())
+}
+
+/// `daemon` has uid 1 and gid 1 on every Debian; nobody else has uid 54321.
+fn another_user() -> Result<(), Missing> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Missing("root, who may become another user".into()));
+    }
+    let directory = Directory::new("another");
+    let (inside, taken) = (directory.file("inside"), directory.file("taken"));
+    drop(UnixListener::bind(&taken).unwrap());
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    let exists = path_fact(&bytes(&taken));
+    let check = |mode, group, uid, expect: PathFact, beside: &PathFact| {
+        std::os::unix::fs::chown(&directory.0, Some(0), Some(group)).unwrap();
+        fs::set_permissions(&directory.0, fs::Permissions::from_mode(mode)).unwrap();
+        let seen = path_fact_as(&bytes(&inside), uid).unwrap();
+        assert_eq!(
+            (&seen.found, seen.blind.len()),
+            (&expect, usize::from(uid == 54321)),
+            "{mode:o} {group} {uid}"
+        );
+        assert_eq!(path_fact_as(&bytes(&taken), uid).unwrap().found, *beside, "{mode:o} {group} {uid}");
+        // The proof: that user's own bind(2).
+        let answer = std::thread::scope(|scope| scope.spawn(|| bind_as(uid, &inside)).join().unwrap());
+        let errno = (expect != PathFact::Absent).then(|| rustix::io::Errno::ACCESS.raw_os_error());
+        assert_eq!(answer, errno, "{mode:o} {group} {uid}");
+        let _ = fs::remove_file(&inside);
+    };
+    for uid in [1, 54321] {
+        check(0o700, 0, uid, PathFact::NotSearchable, &PathFact::NotSearchable);
+        check(0o755, 0, uid, PathFact::AbsentUnwritable, &exists);
+        check(0o777, 0, uid, PathFact::Absent, &exists);
+    }
+    check(0o770, 1, 1, PathFact::Absent, &exists);
+    check(0o750, 1, 1, PathFact::AbsentUnwritable, &exists);
+    check(0o770, 1, 54321, PathFact::NotSearchable, &PathFact::NotSearchable);
+    // The caller is who it was.
+    assert!(rustix::process::geteuid().is_root());
+    assert_eq!(path_fact(&bytes(&inside)), PathFact::Absent);
+    Ok(())
+}
+
+/// This thread becomes that user, whose only group has the same number, and binds.
+fn bind_as(uid: u32, path: &Path) -> Option<i32> {
+    use rustix::process::{Gid, Uid};
+    let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)));
+    rustix::thread::set_thread_groups(&[]).unwrap();
+    rustix::thread::set_thread_res_gid(group, group, group).unwrap();
+    rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+    UnixListener::bind(path).err().and_then(|error| error.raw_os_error())
 }
 
 fn paths() -> Result<(), Missing> {

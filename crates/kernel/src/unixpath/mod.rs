@@ -1,7 +1,11 @@
 //! What stands at a unix path, as the kernel's bind(2) would find it (`unix_bind_bsd`).
 //!
-//! Asked for the effective ids of the caller. Who serves the file is not here: `sockdiag` lists the
+//! Asked for the effective ids of the caller, or for another user (`user`). Who serves the file is not here: `sockdiag` lists the
 //! sockets with the file that each was bound to.
+
+mod user;
+
+pub use user::path_fact_as;
 
 use crate::error::Error;
 use inuse_rules::snapshot::{FileKind, PathFact};

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::netlink::socket::Netlink;
 use crate::netlink::wire::{Attributes, Request, array_at, u8_at, u32_at};
 use crate::netns::Netns;
-use inuse_rules::address::v4_part;
+use inuse_rules::address::{is_wildcard, needs_scope, v4_part};
 use inuse_rules::snapshot::Locality;
 use rustix::io::Errno;
 use rustix::net::netlink::FIB_LOOKUP;
@@ -52,7 +52,7 @@ const AF_INET6: u8 = 10;
 /// Whether bind() takes that address in that namespace. `scope_or_device` is the interface index of a
 /// link-local address's scope, or of `SO_BINDTODEVICE`; 0 for none.
 pub fn locality(netns: &Netns, ip: IpAddr, scope_or_device: u32) -> Result<Locality, Error> {
-    if ip.is_unspecified() || v4_part(ip).is_some_and(|v4| v4.is_unspecified()) {
+    if is_wildcard(ip) {
         return Ok(Locality::Local);
     }
     if needs_scope(ip) && scope_or_device == 0 {
@@ -91,17 +91,6 @@ fn interface<T: Send>(
         Ok(found) => Ok(Some(found)),
         Err(Errno::NODEV | Errno::NXIO | Errno::INVAL | Errno::NAMETOOLONG) => Ok(None),
         Err(errno) => Err(Error::new("look up", format!("the interface {object}"), errno)),
-    }
-}
-
-/// `__ipv6_addr_needs_scope_id`: link-local addresses, and the multicast addresses of a node or link.
-fn needs_scope(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.octets();
-            v6.is_unicast_link_local() || (first == 0xff && matches!(second & 0xf, 1 | 2))
-        }
     }
 }
 

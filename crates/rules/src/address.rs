@@ -126,6 +126,27 @@ pub fn v4_part(ip: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether it is a wildcard: `0.0.0.0`, `::`, or `::ffff:0.0.0.0`.
+pub fn is_wildcard(ip: IpAddr) -> bool {
+    ip.to_canonical().is_unspecified()
+}
+
+/// Whether both are the same address, written as IPv4 or mapped into IPv6.
+pub fn same_ip(a: IpAddr, b: IpAddr) -> bool {
+    a.to_canonical() == b.to_canonical()
+}
+
+/// `__ipv6_addr_needs_scope_id`: link-local unicast, and interface- or link-local multicast.
+pub fn needs_scope(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.octets();
+            v6.is_unicast_link_local() || (first == 0xff && matches!(second & 0xf, 1 | 2))
+        }
+    }
+}
+
 impl fmt::Display for Address {
     /// The form that the command reads back: `tcp/0.0.0.0:80`, `udp/[::]:53`, `unix:/run/x`, `@name`, and
     /// for other types than streams `unix-dgram:/run/x`, `unix-seqpacket:@name`.

@@ -7,7 +7,7 @@
 //! was accepted, or listens, speaks for the rest. (A program that changes the option of a socket it has
 //! bound breaks this; the row says by [`Learned::Sibling`] how it became known.)
 
-use crate::address::v4_part;
+use crate::address::{is_wildcard, same_ip, v4_part};
 use crate::snapshot::{Snapshot, Sysctls};
 use crate::socket::{Learned, Options, Socket, State};
 use alloc::vec::Vec;
@@ -56,15 +56,14 @@ fn testifies(socket: &Socket, sysctls: &Sysctls) -> bool {
 /// Same transport, port and device, and addresses that overlap whatever V6ONLY says.
 fn siblings(a: &Socket, b: &Socket) -> bool {
     let (Some((ta, la, da)), Some((tb, lb, db))) = (a.inet(), b.inet()) else { return false };
-    let any = |ip: IpAddr| ip.is_unspecified() || v4_part(ip).is_some_and(|v4| v4.is_unspecified());
-    let same = la.ip() == lb.ip() || (v4_part(la.ip()).is_some() && v4_part(la.ip()) == v4_part(lb.ip()));
-    let covers = |ip: IpAddr, other: IpAddr| any(ip) && v4_part(ip).is_some() == v4_part(other).is_some();
+    let covers =
+        |ip: IpAddr, other: IpAddr| is_wildcard(ip) && v4_part(ip).is_some() == v4_part(other).is_some();
     let dual =
         |socket: &Socket, ip: IpAddr| ip == IpAddr::from([0u16; 8]) && socket.options.v6only == Some(false);
     ta == tb
         && la.port() == lb.port()
         && da == db
-        && (same
+        && (same_ip(la.ip(), lb.ip())
             || covers(la.ip(), lb.ip())
             || covers(lb.ip(), la.ip())
             || dual(a, la.ip())

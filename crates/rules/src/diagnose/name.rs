@@ -6,7 +6,7 @@
 //! ([`Cause::ALL`]); a name for an overlap of addresses counts only where it fits all of them.
 
 use super::{programs, who};
-use crate::address::{Address, Transport, v4_part};
+use crate::address::{Address, Transport, is_wildcard, same_ip, v4_part};
 use crate::attempt::Attempt;
 use crate::cause::Cause;
 use crate::owner::{Holding, NoOwner, Ownership, Process};
@@ -16,7 +16,7 @@ use crate::verdict::{Errno, Outcome, Rule, Verdict};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// The names that fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,9 +252,7 @@ fn outgoing(snapshot: &Snapshot, old: &Socket) -> bool {
 /// Whether a listener answers for that address.
 fn serves(listener: &Socket, at: SocketAddr) -> bool {
     listener.inet().is_some_and(|(_, local, _)| {
-        let same = local.ip() == at.ip()
-            || (v4_part(local.ip()).is_some() && v4_part(local.ip()) == v4_part(at.ip()));
-        local.port() == at.port() && (local.ip().is_unspecified() || same)
+        local.port() == at.port() && (local.ip().is_unspecified() || same_ip(local.ip(), at.ip()))
     })
 }
 
@@ -338,17 +336,16 @@ fn outlived(processes: &[&Process]) -> bool {
 fn overlap_names(attempt: &Attempt, old: &Socket, names: &mut Vec<Cause>) {
     let (Some((_, wanted, _)), Some((_, local, _))) = (attempt.address.inet(), old.inet()) else { return };
     let (new, there) = (wanted.ip(), local.ip());
-    let any = |ip: IpAddr| ip.is_unspecified() || v4_part(ip).is_some_and(|v4| v4.is_unspecified());
     let speaks_v4 = |ip| v4_part(ip).is_some();
     if speaks_v4(new) != speaks_v4(there) {
-        if any(there) || any(new) && speaks_v4(there) {
+        if is_wildcard(there) || is_wildcard(new) && speaks_v4(there) {
             if Weight::of(old) == Weight::BoundItself {
                 names.push(Cause::DualStack);
             }
         } else if speaks_v4(new) {
             names.push(Cause::V6BlocksV4);
         }
-    } else if any(new) != any(there) && Weight::of(old) == Weight::BoundItself {
+    } else if is_wildcard(new) != is_wildcard(there) && Weight::of(old) == Weight::BoundItself {
         names.push(Cause::WildcardVsSpecific);
     }
 }

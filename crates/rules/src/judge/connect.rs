@@ -8,7 +8,7 @@
 use super::ephemeral::tried;
 use super::newcomer::Newcomer;
 use super::{ephemeral, ok, refused, unknown};
-use crate::address::{Address, Transport, v4_part};
+use crate::address::{Address, Transport, same_ip};
 use crate::attempt::Attempt;
 use crate::snapshot::Snapshot;
 use crate::socket::{Socket, State};
@@ -85,12 +85,13 @@ fn way(old: &Socket, local: SocketAddr, connect: &Connect) -> Way {
     if matches!(old.state, State::Listen | State::Bound) || old.bound_explicitly == Some(true) {
         return Way::Taken;
     }
-    let same = |a: IpAddr, b: IpAddr| a == b || (v4_part(a).is_some() && v4_part(a) == v4_part(b));
     // `inet_match`: a socket without a device meets every one, another only its own.
     let device = old.inet().map_or(0, |(_, _, device)| device);
     let pair = (device == 0 || device == connect.device)
-        && same(local.ip(), connect.source)
-        && old.remote.is_some_and(|r| same(r.ip(), connect.remote.ip()) && r.port() == connect.remote.port());
+        && same_ip(local.ip(), connect.source)
+        && old
+            .remote
+            .is_some_and(|r| same_ip(r.ip(), connect.remote.ip()) && r.port() == connect.remote.port());
     match old.state {
         State::SynRecv => Way::Free,
         // Recycled or not: that depends on timestamps and on its age.

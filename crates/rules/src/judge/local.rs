@@ -2,9 +2,10 @@
 //! the port. Follows `__inet_bind` (net/ipv4/af_inet.c) and `__inet6_bind` (net/ipv6/af_inet6.c),
 //! which check in different orders: IPv4 asks for the address first, IPv6 for the port.
 
-use super::newcomer::{Newcomer, needs_scope};
+use super::newcomer::Newcomer;
 use super::{refused, unknown};
 use crate::address::Transport;
+use crate::address::needs_scope;
 use crate::attempt::Attempt;
 use crate::snapshot::{Locality, Snapshot};
 use crate::verdict::{Call, Errno, Fact, Rule, Verdict};

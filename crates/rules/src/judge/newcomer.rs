@@ -1,6 +1,6 @@
 //! The socket that wants the address, as the kernel sees it at the moment of the check.
 
-use crate::address::v4_part;
+use crate::address::{needs_scope, v4_part};
 use crate::attempt::Attempt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -48,16 +48,5 @@ impl Newcomer {
     /// Whether two bound devices keep the sockets apart.
     pub(super) fn other_device(&self, device: u32) -> bool {
         self.device != 0 && device != 0 && self.device != device
-    }
-}
-
-/// `__ipv6_addr_needs_scope_id`: link-local unicast, and interface- or link-local multicast.
-pub(super) fn needs_scope(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => {
-            let [a, b, ..] = v6.octets();
-            (a == 0xfe && b & 0xc0 == 0x80) || (a == 0xff && matches!(b & 0x0f, 1 | 2))
-        }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::newcomer::Newcomer;
 use super::quirks::Quirks;
-use crate::address::v4_part;
+use crate::address::{is_wildcard, v4_part};
 use core::net::{IpAddr, Ipv4Addr};
 
 /// The old socket's side of the comparison, with V6ONLY settled.
@@ -24,7 +24,7 @@ pub(super) fn tcp(new: &Newcomer, old: &Old, quirks: Quirks) -> bool {
 
 /// Two buckets are searched: the newcomer's own address, and the wildcard.
 fn buckets(new: &Newcomer, old: &Old, quirks: Quirks) -> bool {
-    let old_any = old.ip.is_unspecified() || v4_part(old.ip) == Some(Ipv4Addr::UNSPECIFIED);
+    let old_any = is_wildcard(old.ip);
     let mapped = new.ip.is_ipv6() && new.v4.is_some();
     if old.v6only && new.v4.is_some() && !(mapped && quirks.mapped_meets_v6only_any && old_any) {
         return false;

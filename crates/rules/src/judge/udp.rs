@@ -8,7 +8,7 @@
 use super::newcomer::Newcomer;
 use super::overlap::{self, Old};
 use super::{ok, refused, unknown};
-use crate::address::{Transport, v4_part};
+use crate::address::{Transport, is_wildcard, same_ip, v4_part};
 use crate::snapshot::{Depth, Snapshot};
 use crate::socket::Socket;
 use crate::verdict::{Call, Errno, Fact, Outcome, Rule, Verdict};
@@ -25,11 +25,9 @@ pub(super) fn judge(snapshot: &Snapshot, port: u16, new: &Newcomer) -> Verdict {
     }
     let chain: Vec<(usize, &Socket)> = holders(snapshot, port).collect();
     if chain.len() > LONG_CHAIN && new.concrete() {
-        let key = |ip: IpAddr| v4_part(ip).map_or(ip, IpAddr::V4);
-        let own = key(new.ip);
-        let any = |ip: IpAddr| key(ip).is_unspecified();
-        let exact = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(|ip| key(ip) == own));
-        let wild = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(any));
+        let own = |ip| same_ip(ip, new.ip);
+        let exact = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(own));
+        let wild = chain.iter().copied().filter(|(_, old)| address(old).is_some_and(is_wildcard));
         let exact = agreed(orders_of_one_address(snapshot, exact.collect()), new);
         return both(exact, agreed(orders(snapshot, wild.collect()), new));
     }

@@ -1,15 +1,16 @@
-//! `inuse why` only looks. Its system calls are watched: no bind, connect, kill or destroy but those of
-//! netlink and of the name service.
+//! The verbs that look only look. Their system calls are watched: no bind, connect, kill or destroy but those of
+//! netlink and of the name service, and no file is opened to be written.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Everything by which a program could disturb another or change the machine.
 const WATCHED: &str = "bind,listen,connect,accept,accept4,kill,tkill,tgkill,pidfd_send_signal,rt_sigqueueinfo,\
 ptrace,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,chmod,fchmod,fchmodat,truncate,ftruncate,shutdown,\
-sendto,sendmsg,setsockopt,mount,umount2,reboot,process_vm_writev";
+sendto,sendmsg,setsockopt,mount,umount2,reboot,process_vm_writev,open,openat,openat2,creat,link,linkat,symlink,\
+symlinkat,mknod,mknodat,rmdir,utimensat,fallocate,fchown,chown,fchownat,setxattr,fsetxattr";
 
 /// `SOCK_DESTROY` of linux/sock_diag.h, as strace prints a netlink message type that it has no word for.
 const DESTROY: [&str; 2] = ["SOCK_DESTROY", "nlmsg_type=0x15"];
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("why_of_a_listener", why_of_a_listener),
         trial("why_of_a_name_and_a_unix_path", why_of_a_name_and_a_unix_path),
+        trial("why_of_remains_and_of_another_namespace", why_of_remains_and_of_another_namespace),
         trial("next", next),
         trial("wait", wait),
     ];
@@ -63,7 +65,8 @@ fn calls(arguments: &[&str]) -> Result<Vec<String>, Failed> {
     if ran.stdout.is_empty() {
         return Err(format!("no answer: {}", String::from_utf8_lossy(&ran.stderr)).into());
     }
-    Ok(text.lines().map(String::from).collect())
+    // Where threads take turns a call is two lines, and the first one has the arguments.
+    Ok(text.lines().filter(|line| !line.contains(" resumed>")).map(String::from).collect())
 }
 
 /// Refuses every call that is not part of asking the kernel or the name service.
@@ -79,6 +82,10 @@ fn only_looks(arguments: &[&str]) -> Result<(), Failed> {
             // library's resolver asks so for the route to each address of a name.
             () if asks("bind") || asks("sendto") || asks("sendmsg") => netlink || name_service,
             () if asks("connect") => netlink || name_service || call.contains("<UDP"),
+            // Opened, and not to be written.
+            () if asks("open") || asks("openat") || asks("openat2") => {
+                !["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| call.contains(flag))
+            }
             // Options of our own sockets: netlink's, and the buffers of the resolver.
             () if asks("setsockopt") => !call.contains("SO_REUSE"),
             () => false,
@@ -102,6 +109,20 @@ fn why_of_a_listener() -> Result<(), Failed> {
 fn why_of_a_name_and_a_unix_path() -> Result<(), Failed> {
     only_looks(&["why", "localhost:1"])?;
     only_looks(&["why", "/tmp/no-such.sock", "@no-such-name"])
+}
+
+/// A connection in TIME_WAIT, whose options only the kernel's memory shows; a namespace that is entered; a plan.
+fn why_of_remains_and_of_another_namespace() -> Result<(), Failed> {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let at = server.local_addr()?;
+    let client = TcpStream::connect(at)?;
+    drop(server.accept()?);
+    drop((server, client));
+    let port = at.port().to_string();
+    only_looks(&["why", "--reuseaddr", &port])?;
+    only_looks(&["why", "--as-uid", "1", &at.to_string(), "/tmp/no-such.sock"])?;
+    only_looks(&["free", "--dry-run", &port])?;
+    only_looks(&["why", "--netns", &std::process::id().to_string(), &port])
 }
 
 fn next() -> Result<(), Failed> {

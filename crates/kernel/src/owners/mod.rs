@@ -73,7 +73,7 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
     }
     let all = Inodes::new(uids.keys().copied());
     let listed = procfs::open_root().and_then(|root| Ok((walk::processes(&root)?, root)));
-    let (pids, root) = match listed {
+    let (mut pids, root) = match listed {
         Ok(listed) => listed,
         Err(error) => {
             let what = format!("owners of sockets: /proc cannot be read ({error})");
@@ -81,6 +81,10 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
             return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
         }
     };
+    if options.deadline.is_some() {
+        // Who is in the way of a new server was most likely started not long before it.
+        pids.reverse();
+    }
     let (hits, walked) = in_tables(&root, &pids, &all, options);
     let mut found: BTreeMap<u64, Ownership> = hits
         .into_holdings()

@@ -13,12 +13,13 @@ mod remains;
 pub mod spared;
 mod words;
 
+pub use inuse_bind::stale::SocketFile as StaleFile;
+
 use super::surroundings::Surroundings;
 use inuse_kernel::destroy::Doomed;
-use inuse_rules::address::{Address, UnixKind};
+use inuse_rules::address::Address;
 use inuse_rules::cure::Command;
 use inuse_rules::owner::Process;
-use inuse_rules::socket::FileId;
 use inuse_rules::verdict::{Errno, Outcome, Rule};
 use inuse_rules::{Attempt, Cause, Diagnosis, Snapshot, Socket, State};
 
@@ -191,17 +192,6 @@ pub struct Dropped {
     pub doomed: Doomed,
     /// False where its program bound the port itself and keeps it until it closes the socket.
     pub frees: bool,
-}
-
-/// A socket file with nobody behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaleFile {
-    /// Its path.
-    pub path: Vec<u8>,
-    /// Which file it is.
-    pub file: FileId,
-    /// The type of socket that is to take its place.
-    pub kind: UnixKind,
 }
 
 /// What is taken away after something was stopped.

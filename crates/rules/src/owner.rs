@@ -193,10 +193,26 @@ impl Runtime {
 /// What a port-publishing helper forwards to, from its own arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publishes {
-    /// `docker-proxy`, `rootlessport`, `pasta`, `slirp4netns`, `conmon`.
+    /// `docker-proxy`, `dockerd`, `rootlessport`, `pasta`, `slirp4netns`, `conmon`.
     pub helper: String,
     /// The container's address, if the arguments name it.
     pub container_ip: Option<core::net::IpAddr>,
     /// The container's port, if the arguments name it.
     pub container_port: Option<u16>,
+    /// The container that has that address on this machine, if exactly one has.
+    pub container: Option<Container>,
+}
+
+impl Container {
+    /// The id as people type it: its first twelve digits.
+    pub fn short_id(&self) -> String {
+        self.id.chars().take(12).collect()
+    }
+}
+
+impl Publishes {
+    /// The command that speaks to the runtime whose helper it is.
+    pub fn tool(&self) -> &'static str {
+        if self.helper.starts_with("docker") { "docker" } else { "podman" }
+    }
 }

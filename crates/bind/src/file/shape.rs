@@ -158,6 +158,7 @@ fields! {
     ContainerShape mirrors Container { runtime: Runtime, id: String }
     PublishesShape mirrors Publishes {
         helper: String, container_ip: Option<IpAddr>, container_port: Option<u16>,
+        container: Option<Container>,
     }
 }
 

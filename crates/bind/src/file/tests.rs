@@ -86,7 +86,12 @@ fn process(pid: u32, bytes: Vec<u8>, text: String) -> Process {
         cgroup: Some(bytes),
         unit: Some(Unit { name: text.clone(), user_manager: Some(1000) }),
         container: Some(Container { runtime: Runtime::CriO, id: text.clone() }),
-        publishes: Some(Publishes { helper: text, container_ip: None, container_port: Some(80) }),
+        publishes: Some(Publishes {
+            helper: text.clone(),
+            container_ip: None,
+            container_port: Some(80),
+            container: Some(Container { runtime: Runtime::Docker, id: text }),
+        }),
         ..Process::default()
     }
 }

@@ -148,7 +148,10 @@ fn processes(snapshot: &mut Snapshot) {
     let (mut described, mut ended) = (BTreeMap::new(), BTreeSet::new());
     for pid in pids {
         match process::read(pid) {
-            Some(process) => _ = described.insert(pid, process),
+            Some(mut process) => {
+                process::containers::name_published(&mut process);
+                described.insert(pid, process);
+            }
             None => _ = ended.insert(pid),
         }
     }

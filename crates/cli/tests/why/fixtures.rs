@@ -185,6 +185,7 @@ pub(crate) fn container_proxy() -> Vec<Answer> {
         helper: "docker-proxy".into(),
         container_ip: "172.17.0.2".parse().ok(),
         container_port: Some(80),
+        container: None,
     });
     proxy.ancestry = vec![Ancestor { pid: 700, comm: "dockerd".into(), start_ticks: 50 }];
     let machine = Machine::new(8080)

@@ -7,6 +7,7 @@
 //! The files' formats are pure functions in the modules below; they take any bytes and never panic.
 
 pub mod cgroup;
+pub mod containers;
 pub mod fdinfo;
 pub mod mounts;
 pub mod publishes;

@@ -1,12 +1,12 @@
 //! Programs that hold a port for a container: docker-proxy and its like, and what their own arguments
 //! say they forward to.
 //!
-//! Not here: asking the runtime whether that container still exists.
+//! Not here: which container that is (`containers`), and asking the runtime.
 
 use inuse_rules::owner::Publishes;
 
-/// The programs by file name.
-const HELPERS: [&str; 5] = ["docker-proxy", "rootlessport", "pasta", "slirp4netns", "conmon"];
+/// The programs by file name. dockerd holds published ports itself where it runs with `--userland-proxy=false`.
+const HELPERS: [&str; 6] = ["docker-proxy", "dockerd", "rootlessport", "pasta", "slirp4netns", "conmon"];
 
 /// What a process publishes, judged by its executable's name, or by `comm` where that cannot be read.
 pub fn read(comm: &[u8], exe: Option<&[u8]>, cmdline: &[Vec<u8>]) -> Option<Publishes> {
@@ -27,6 +27,7 @@ pub fn read(comm: &[u8], exe: Option<&[u8]>, cmdline: &[Vec<u8>]) -> Option<Publ
         helper: helper.to_owned(),
         container_ip: ip.and_then(|ip| ip.parse().ok()),
         container_port: port.and_then(|port| port.parse().ok()).filter(|&port| port != 0),
+        container: None,
     })
 }
 
@@ -56,6 +57,7 @@ mod tests {
             helper: helper.to_owned(),
             container_ip: ip.map(|ip| ip.parse().unwrap()),
             container_port: port,
+            container: None,
         });
         assert_eq!(read(b"x", Some(exe.as_bytes()), &cmdline), expect, "{cmdline:?}");
     }
@@ -104,6 +106,7 @@ mod tests {
         check("/usr/bin/pasta.avx2", "pasta -t 8080:80", Some(("pasta", None, None)));
         check("/usr/libexec/podman/rootlessport", "rootlessport", Some(("rootlessport", None, None)));
         check("/usr/bin/conmon", "conmon --cid x", Some(("conmon", None, None)));
+        check("/usr/sbin/dockerd", "dockerd -H fd://", Some(("dockerd", None, None)));
         check("/usr/bin/nginx", "docker-proxy -container-port 80", None);
         check("/opt/my-docker-proxy", "docker-proxy", None);
         assert_eq!(read(b"slirp4netns", None, &[]).map(|p| p.helper).as_deref(), Some("slirp4netns"));

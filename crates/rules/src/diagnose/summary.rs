@@ -2,7 +2,7 @@
 //! the kernel knows. Cures follow elsewhere.
 
 use super::{Case, serves, who};
-use crate::address::{Address, Transport};
+use crate::address::{Address, Transport, escape};
 use crate::attempt::Attempt;
 use crate::cause::Cause;
 use crate::judge::judge;
@@ -309,11 +309,17 @@ fn not_local(case: &Case) -> String {
 fn container(case: &Case, somebody: &str, there: &str) -> String {
     let published =
         who::processes(case.snapshot, case.blockers()).into_iter().find_map(|p| p.publishes.as_ref());
+    let container = match published.and_then(|p| p.container.as_ref()) {
+        Some(container) => {
+            format!("The {} container {}", container.runtime.name(), escape(container.short_id().as_bytes()))
+        }
+        None => "A container".to_string(),
+    };
     match published.and_then(|p| Some((p.container_ip?, p.container_port?))) {
         Some((ip, port)) => format!(
-            "A container at {ip} publishes its port {port} as {there}; {somebody} is only its helper."
+            "{container} at {ip} publishes its port {port} as {there}; {somebody} is only its helper."
         ),
-        None => format!("A container publishes {there}; {somebody} is only its helper."),
+        None => format!("{container} publishes {there}; {somebody} is only its helper."),
     }
 }
 

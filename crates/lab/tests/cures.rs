@@ -10,14 +10,14 @@ mod common;
 
 use common::{Answer, ask_as, cannot, on_path, tell};
 use inuse_bind::WhyOptions;
-use inuse_keeper::act::{Ending, Freer, Permissions, Step as PlanStep};
+use inuse_keeper::act::{Ending, Freer, Permissions};
 use inuse_lab::stage::Program;
 use inuse_lab::{Stage, StageError};
 use inuse_rules::address::{UnixKind, UnixName};
 use inuse_rules::cure::{Action, Command, SourceFix, quote};
 use inuse_rules::scene::{self, Act, AskedBy, Expect, Kind, Place, Scene, Signal, Step, Wanted};
 use inuse_rules::written::{self, Target};
-use inuse_rules::{Address, Attempt, Cause, Cure, Outcome, Promise, Socket, State};
+use inuse_rules::{Address, Cause, Cure, Outcome, Promise, Socket, State};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -143,7 +143,7 @@ fn carry_out(scene: &Scene, number: usize) -> Result<(), String> {
     let answer = ask(&mut stage, scene)?;
     let cure = answer.diagnosis.cures.get(number).ok_or("another answer on another stage")?;
     advises_no_useless_option(&mut stage, scene, cure)?;
-    let unhurt = Bystanders::of(&mut stage, scene, cure)?;
+    let unhurt = Bystanders::of(&mut stage, scene, &answer, cure)?;
     type_commands(&mut stage, scene, &answer, cure)?;
     unhurt.live(&mut stage, cure)?;
     match cure.promise {
@@ -188,8 +188,11 @@ fn type_commands(stage: &mut Stage, scene: &Scene, answer: &Answer, cure: &Cure)
         fits(words, answer)?;
         if let ["inuse", "free", flags @ ..] = words {
             let uid = if sudo { 0 } else { scene.attempt.uid };
-            let ran = stage.run(uid, Program::Myself, &[&[FREE], flags].concat()).map_err(tell)?;
-            if ran.code != 0 {
+            let ran =
+                stage.run(uid, Program::Myself, &[&[FREE, scene.name], flags].concat()).map_err(tell)?;
+            // Where less than success is promised, freeing may say that it did not come to it; not that it
+            // refuses.
+            if ran.code != 0 && (ran.code != NOT_FREE || cure.promise == Promise::Now) {
                 return Err(format!("{words:?} by uid {uid}: {}", String::from_utf8_lossy(&ran.stdout)));
             }
             continue;
@@ -226,7 +229,7 @@ fn not_installed(command: &Command) -> Option<String> {
 fn fits(words: &[&str], answer: &Answer) -> Result<(), String> {
     let wrong = || Err(format!("a command that no cure should be: {words:?}"));
     match words {
-        ["kill", "-TERM" | "-CONT", pids @ ..] if !pids.is_empty() => {
+        ["kill", "-TERM", pids @ ..] if !pids.is_empty() => {
             let holders = holders(answer);
             for pid in pids {
                 let pid: u32 = pid.parse().map_err(|_| format!("not a pid: {pid}"))?;
@@ -236,7 +239,7 @@ fn fits(words: &[&str], answer: &Answer) -> Result<(), String> {
             }
             Ok(())
         }
-        ["inuse", "why" | "next" | "free", address] | ["inuse", "free", "--destroy", address] => {
+        ["inuse", "why" | "next" | "free", address] | ["inuse", "free", "--destroy" | "--kill", address] => {
             let parsed = written::parse(address).map_err(|error| format!("{address}: {error}"))?;
             let asked = &answer.diagnosis.attempt.address;
             let same = match (&parsed.wanted()[..], asked) {
@@ -251,9 +254,7 @@ fn fits(words: &[&str], answer: &Answer) -> Result<(), String> {
         }
         ["sysctl", "-w", setting] if setting.starts_with("net.") && setting.contains('=') => Ok(()),
         ["setcap", "cap_net_bind_service=+ep", "PROGRAM"] => Ok(()),
-        ["rm", "--", path] | ["ls", "-ld", "--", path] | ["mkdir", "-p", path] if path.starts_with('/') => {
-            Ok(())
-        }
+        ["ls", "-ld", "--", path] | ["mkdir", "-p", path] if path.starts_with('/') => Ok(()),
         ["ip", "-brief", "address"] => Ok(()),
         _ => wrong(),
     }
@@ -399,12 +400,11 @@ struct Bystanders {
 }
 
 impl Bystanders {
-    fn of(stage: &mut Stage, scene: &Scene, cure: &Cure) -> Result<Bystanders, String> {
+    fn of(stage: &mut Stage, scene: &Scene, answer: &Answer, cure: &Cure) -> Result<Bystanders, String> {
         let mut actors = Bystanders::actors(stage, scene)?;
-        let named = |pid: u32| {
-            let word = pid.to_string().into_bytes();
-            cure.commands.iter().any(|c| c.0.contains(&b"kill".to_vec()) && c.0.contains(&word))
-        };
+        let holders = holders(answer);
+        let stops = matches!(cure.action, Action::StopProcess | Action::ResumeAndStop);
+        let named = |pid: u32| stops && holders.contains(&pid);
         // The actor that asked has ended with that.
         actors.retain(|actor| !named(actor.pid) && AskedBy::Actor(actor.name) != scene.asker);
         Ok(Bystanders { actors, connections: connections(stage)? })
@@ -591,28 +591,26 @@ const BIND: &str = "__bind";
 /// The role that frees an address, as `inuse free` does once it was agreed to.
 const FREE: &str = "__free";
 
-/// Frees the address in the last word; fails where it is not free at the end.
+/// The role's exit code where the plan was run and the address is not free at the end.
+const NOT_FREE: i32 = 3;
+
+/// Frees a scene's address, with the flags that follow its name.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 fn free_role() {
     let words: Vec<String> = std::env::args().skip(2).collect();
-    let address = words.last().and_then(|word| written::parse(word).ok()).expect("an address");
-    let Some(written::Wanted::Inet { transport, host: written::Host::Ip { ip, .. }, port, .. }) =
-        address.wanted().into_iter().next()
-    else {
-        panic!("an IP address")
-    };
-    let local = SocketAddr::new(ip, port);
-    let attempt = Attempt::plain(Address::Inet { transport, local, device: 0 });
-    let may = Permissions { destroy: words.iter().any(|word| word == "--destroy"), ..Permissions::default() };
+    let scene = words.first().and_then(|name| scene_called(name)).expect("a scene");
+    let attempt = scene.attempt.attempt();
+    let agreed = |flag: &str| words.iter().any(|word| word == flag);
+    let may = Permissions { kill: agreed("--kill"), destroy: agreed("--destroy"), ..Permissions::default() };
     let mut freer = Freer::new(&WhyOptions::default()).expect("sock_diag");
     let plan = freer.look(&attempt).plan(may);
     let outcome = freer.run(&plan, ENDING);
     println!("{:?}: {}\n{plan:#?}", outcome.ending, outcome.says);
-    // Where a program bound the port itself, freeing is foreseen and not promised.
-    let foreseen =
-        plan.steps.iter().all(|step| !matches!(step, PlanStep::Destroy(dropped) if !dropped.frees));
-    let done = matches!(outcome.ending, Ending::Free | Ending::NothingToDo);
-    std::process::exit(i32::from(foreseen && !done));
+    std::process::exit(match outcome.ending {
+        Ending::Free | Ending::NothingToDo => 0,
+        Ending::NotFree => NOT_FREE,
+        Ending::Refused(_) | Ending::Unseen => 1,
+    });
 }
 
 /// The role of a program that lacks a right: binds the address, and exits with the errno.

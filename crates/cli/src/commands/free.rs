@@ -3,6 +3,7 @@
 //! Four steps: the words, the plans of all addresses, one question where a person is there to answer it, and
 //! the run, which ends with a proof. The plan that is shown is the plan that is run.
 
+use super::typed;
 use super::why::{Stop, words};
 use crate::args::FreeArgs;
 use crate::caller::caller;
@@ -87,6 +88,9 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
         {
             plans.push(plan);
         }
+    }
+    for plan in &mut plans {
+        typed::adapt_plan(plan, &args.attempt);
     }
     Ok((freer, plans))
 }

@@ -4,7 +4,8 @@
 //! enter that namespace (ip-netns(8), nsenter(1)), a question asked again keeps its options, and sudo finds
 //! this very program. A process or a file has no network namespace: `kill`, `rm` and `systemctl` stay.
 
-use crate::args::WhyArgs;
+use crate::args::{AttemptArgs, WhyArgs};
+use inuse_keeper::act::Plan;
 use inuse_kernel::netns::NetnsName;
 use inuse_rules::cure::{Command, Cure};
 use inuse_rules::{Attempt, Diagnosis};
@@ -26,6 +27,20 @@ pub(super) fn adapt(diagnosis: &mut Diagnosis, args: &WhyArgs) {
             let adapted = adapted(command, attempt, args, own.as_deref());
             note_root(cure, &adapted, attempt);
             cure.commands[at] = adapted;
+        }
+    }
+}
+
+/// Changes the commands of a plan: our own verb, once more as root.
+pub(super) fn adapt_plan(plan: &mut Plan, args: &AttemptArgs) {
+    let own = own_path();
+    let commands = plan.obstacles.iter_mut().filter_map(|obstacle| obstacle.command.as_mut());
+    for command in commands {
+        let [sudo, program, verb, rest @ ..] = command.0.as_slice() else { continue };
+        if (sudo.as_slice(), program.as_slice(), verb.as_slice()) == (b"sudo", b"inuse", b"free") {
+            let program = own.as_ref().unwrap_or(program);
+            let words = [sudo, program, verb].into_iter().cloned();
+            *command = Command(words.chain(place(args)).chain(rest.iter().cloned()).collect());
         }
     }
 }
@@ -56,10 +71,11 @@ fn adapted(command: &Command, attempt: &Attempt, args: &WhyArgs, own: Option<&[u
     let verb = rest.first().map(Vec::as_slice);
     match (program.as_slice(), verb) {
         (b"inuse", Some(b"why")) => {
-            rest.splice(1..1, options(attempt, args));
+            let probe = args.probe.then(|| b"--probe".to_vec());
+            rest.splice(1..1, probe.into_iter().chain(options(attempt, &args.attempt)));
         }
         (b"inuse", Some(b"wait" | b"free")) => {
-            rest.splice(1..1, netns_option(args));
+            rest.splice(1..1, options(attempt, &args.attempt));
         }
         (b"inuse" | b"ss" | b"sysctl" | b"ip", _) => entered = enter(args),
         _ => {}
@@ -86,27 +102,26 @@ fn enter(args: &WhyArgs) -> Vec<Vec<u8>> {
     }
 }
 
-fn netns_option(args: &WhyArgs) -> Option<Vec<u8>> {
-    Some([b"--netns=", args.attempt.netns.as_deref()?.as_bytes()].concat())
-}
-
-/// The options of the question, for asking it again.
-fn options(attempt: &Attempt, args: &WhyArgs) -> Vec<Vec<u8>> {
+/// The options of the bind that was meant, for a verb that takes them too.
+fn options(attempt: &Attempt, args: &AttemptArgs) -> impl Iterator<Item = Vec<u8>> {
     let flags = [
         (attempt.reuseaddr, "--reuseaddr"),
         (attempt.reuseport, "--reuseport"),
         (attempt.v6only, "--v6only"),
-        (args.probe, "--probe"),
     ];
-    let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into());
-    let user = args.attempt.as_uid.as_ref().map(|user| format!("--as-uid={user}").into_bytes());
-    set.chain(user).chain(netns_option(args)).collect()
+    flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.into()).chain(place(args))
+}
+
+/// Whose bind it is, and where.
+fn place(args: &AttemptArgs) -> impl Iterator<Item = Vec<u8>> {
+    let user = args.as_uid.as_ref().map(|user| format!("--as-uid={user}").into_bytes());
+    let netns = args.netns.as_deref().map(|netns| [b"--netns=", netns.as_bytes()].concat());
+    user.into_iter().chain(netns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::AttemptArgs;
     use inuse_rules::Address;
 
     fn attempt(uid: u32) -> Attempt {
@@ -162,7 +177,12 @@ mod tests {
         let own = Some(&b"/opt/inuse"[..]);
         assert_eq!(
             adapted(&command, &attempt, &args, own).to_string(),
-            "sudo /opt/inuse why --reuseaddr --reuseport --v6only --probe --as-uid=tom 80"
+            "sudo /opt/inuse why --probe --reuseaddr --reuseport --v6only --as-uid=tom 80"
+        );
+        let command = Command::new(["sudo", "inuse", "free", "--destroy", "80"]);
+        assert_eq!(
+            adapted(&command, &attempt, &args, own).to_string(),
+            "sudo /opt/inuse free --reuseaddr --reuseport --v6only --as-uid=tom --destroy 80"
         );
     }
 }

@@ -73,7 +73,7 @@ fn listener() {
 
     What to do
       1. Ask node (pid 4412) to end.
-           kill -TERM 4412
+           inuse free tcp/0.0.0.0:8080
          Could hurt: whoever needs node (pid 4412).
     "#);
 }
@@ -236,8 +236,7 @@ fn suspended() {
     What to do
       1. Ask python3 (pid 4412) to end, and continue it, so that it can: a stopped process does not see
          SIGTERM. To get it back instead, type `fg` in its terminal (pts/3).
-           kill -TERM 4412
-           kill -CONT 4412
+           inuse free tcp/0.0.0.0:8080
          Could hurt: whoever needs python3 (pid 4412).
     "#);
 }
@@ -506,8 +505,8 @@ fn unix_stale() {
       unix:/run/user/1000/app's.sock  refused: EADDRINUSE from bind()  cause: unix-stale
 
     What to do
-      1. Remove the file; no server is behind it.
-           rm -- '/run/user/1000/app'\''s.sock'
+      1. Remove the file; no server is behind it, which is looked at again just before.
+           inuse free 'unix:/run/user/1000/app'\''s.sock'
       2. From now on: unlink the path before bind(), but only after a connect() to it was refused.
     "#);
 }

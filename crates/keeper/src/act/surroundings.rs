@@ -7,9 +7,10 @@
 use super::run::command::output;
 use inuse_bind::Report;
 use inuse_kernel::netns::Netns;
+use inuse_kernel::process::containers;
 use inuse_kernel::{caps, locality, process};
 use inuse_rules::cure::Command;
-use inuse_rules::owner::{Container, Process, Unit};
+use inuse_rules::owner::{Container, Process, Publishes, Unit};
 use inuse_rules::snapshot::Locality;
 use inuse_rules::{Address, State, Transport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,21 +96,23 @@ pub(super) fn look(netns: &Netns, report: &mut Report) -> Surroundings {
         if let (Some(publishes), Some(port)) = (&process.publishes, port)
             && around.published.is_none()
         {
-            let tool = if publishes.helper == "docker-proxy" { "docker" } else { "podman" };
-            let filter = format!("publish={port}");
-            let list = Command::new([
-                tool,
-                "ps",
-                "--no-trunc",
-                "--format",
-                "{{.ID}} {{.Names}}",
-                "--filter",
-                &filter,
-            ]);
-            around.published = output(&list).and_then(|list| only_container(tool, &list));
+            around.published = published(publishes, port);
         }
     }
     around
+}
+
+/// The container behind a helper, as its runtime names it. Which runtime answers is the environment's choice
+/// (`DOCKER_HOST`, a context), and it may be one of another machine that publishes the same port: so a
+/// container counts only if it is the one that has the helper's address, or else if it runs here at all.
+fn published(publishes: &Publishes, port: u16) -> Option<Published> {
+    let tool = publishes.tool();
+    let known = publishes.container.as_ref().map(|container| container.id.as_str());
+    let filter = known.map_or_else(|| format!("publish={port}"), |id| format!("id={id}"));
+    let words = [tool, "ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}", "--filter", filter.as_str()];
+    let found = only_container(tool, &output(&Command::new(words))?)?;
+    let is_it = known.map_or_else(|| containers::runs_here(&found.id), |id| id == found.id);
+    is_it.then_some(found)
 }
 
 /// Describes every holder: `why` describes no more than a person reads.
@@ -125,7 +128,8 @@ fn complete(report: &mut Report) {
         .filter(|pid| !snapshot.processes.contains_key(pid))
         .collect();
     for pid in pids {
-        if let Some(process) = process::read(pid) {
+        if let Some(mut process) = process::read(pid) {
+            containers::name_published(&mut process);
             Arc::make_mut(&mut report.snapshot).processes.insert(pid, process);
         }
     }

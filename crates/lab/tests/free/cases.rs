@@ -194,7 +194,8 @@ fn play(stage: &mut Stage, name: &str) -> Result<(), Failed> {
     Ok(stage.play(scene::by_name(name).ok_or("no such scene")?)?)
 }
 
-fn expect(said: &crate::scenes::Said, ending: &str, cause: &str) -> Result<(), Failed> {
+/// Held against what was said.
+pub(crate) fn expect(said: &crate::scenes::Said, ending: &str, cause: &str) -> Result<(), Failed> {
     if (said.ending.as_str(), said.cause.as_str()) == (ending, cause) {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 //! situations that are about more than one moment, `programs` real servers.
 
 mod cases;
+mod docker;
 mod programs;
 mod roles;
 mod scenes;

@@ -54,7 +54,12 @@ fn tcp(address: &str) -> Attempt {
 
 fn freed(attempt: &Attempt, flags: &[&str]) -> (Plan, Outcome) {
     let agreed = |flag: &str| flags.contains(&flag);
-    let may = Permissions { kill: agreed("--kill"), destroy: agreed("--destroy"), ..Permissions::default() };
+    let may = Permissions {
+        kill: agreed("--kill"),
+        destroy: agreed("--destroy"),
+        container: agreed("--container"),
+        unit: false,
+    };
     let mut freer = Freer::new(&WhyOptions::default()).expect("sock_diag");
     let plan = freer.look(attempt).plan(may);
     let outcome = freer.run(&plan, GRACE);

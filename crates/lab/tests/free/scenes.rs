@@ -140,12 +140,37 @@ pub(crate) struct Said {
 
 /// Has an address freed, under the eyes of strace.
 pub(crate) fn free(stage: &mut Stage, uid: u32, what: &str, agreed: Option<&str>) -> Result<Said, Failed> {
+    free_with(stage, uid, &[], what, agreed)
+}
+
+/// The same, in an environment with these variables.
+pub(crate) fn free_with(
+    stage: &mut Stage,
+    uid: u32,
+    env: &[&str],
+    what: &str,
+    agreed: Option<&str>,
+) -> Result<Said, Failed> {
     let exe = std::env::current_exe()?;
     let exe = exe.to_str().ok_or("a path that is no text")?;
     let log = format!("/run/calls-{uid}");
-    let mut words = vec!["-f", "-qq", "-o", &log, "-e", SIGNALS, "-e", "signal=none", exe, "__free", what];
+    let mut words = env.to_vec();
+    words.extend([
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        &log,
+        "-e",
+        SIGNALS,
+        "-e",
+        "signal=none",
+        exe,
+        "__free",
+        what,
+    ]);
     words.extend(agreed);
-    let ran = stage.run(uid, Program::Path("strace"), &words)?;
+    let ran = stage.run(uid, Program::Path("env"), &words)?;
     let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     let calls = stage.run(0, Program::Path("cat"), &[&log])?;
     Ok(understood(text, String::from_utf8_lossy(&calls.stdout).into_owned()))

@@ -9,6 +9,7 @@ use super::{programs, who};
 use crate::address::{Address, Transport, is_wildcard, same_ip, v4_part};
 use crate::attempt::Attempt;
 use crate::cause::Cause;
+use crate::known;
 use crate::owner::{Holding, NoOwner, Ownership, Process};
 use crate::snapshot::{FileKind, PathFact, Snapshot};
 use crate::socket::{Socket, State};
@@ -276,7 +277,14 @@ fn held_names(snapshot: &Snapshot, old: &Socket, holdings: &[Holding], names: &m
     if any(who::is_service_manager) {
         names.push(Cause::SocketUnit);
     }
-    if any(|process| process.publishes.is_some()) {
+    // A runtime's own API is no container's port.
+    let own = |process: &Process| {
+        let inet = old.inet();
+        inet.is_some_and(|(transport, local, _)| {
+            known::holder(who::program(process), transport, local.port()).is_some()
+        })
+    };
+    if processes.iter().any(|process| process.publishes.is_some() && !own(process)) {
         names.push(Cause::ContainerProxy);
     }
     if any(who::is_forwarder) {
@@ -311,7 +319,7 @@ pub fn heir(snapshot: &Snapshot, socket: &Socket, holding: &Holding) -> bool {
     }
     let process = |pid| snapshot.processes.get(&pid);
     let Some(this) = process(holding.pid) else { return false };
-    if programs::never_listens(who::program(this)) {
+    if programs::never_listens(applet(this)) {
         return true;
     }
     let sharers = socket.owners.holdings().iter().filter_map(|other| process(other.pid));
@@ -319,6 +327,16 @@ pub fn heir(snapshot: &Snapshot, socket: &Socket, holding: &Holding) -> bool {
     eldest.is_some_and(|eldest| {
         eldest.pid != this.pid && eldest.exe.is_some() && this.exe.is_some() && eldest.exe != this.exe
     })
+}
+
+/// The program by name; of busybox, which is many, the one that it was called as.
+fn applet(process: &Process) -> &[u8] {
+    let program = who::program(process);
+    if program != b"busybox" {
+        return program;
+    }
+    let mut words = process.cmdline.iter().filter_map(|word| word.rsplit(|&b| b == b'/').next());
+    words.find(|&word| word != b"busybox").unwrap_or(program)
 }
 
 /// Several holders of one socket, none of them the parent of another, all handed to init when their

@@ -6,7 +6,7 @@ use super::{Case, Hold, Managed, Obstacle, ObstacleKind, Plan, Road, Step, Stop,
 use inuse_rules::address::escape;
 use inuse_rules::cure::Command;
 use inuse_rules::diagnose::is_forwarder;
-use inuse_rules::owner::{Holding, NoOwner, Ownership, Process};
+use inuse_rules::owner::{Ancestor, Holding, NoOwner, Ownership, Process};
 use inuse_rules::{Address, Socket};
 
 /// The holders that were taken in so far.
@@ -195,6 +195,12 @@ impl Holders {
         if !self.suspects.is_empty() {
             // Parents first: one that is told to end does not replace its children.
             self.suspects.sort_by_key(|suspect| (suspect.process.start_ticks, suspect.process.pid));
+            for Suspect { process, .. } in &self.suspects {
+                if let Some(Ancestor { comm, pid, .. }) = spared::supervisor(process) {
+                    let who = format!("{} (pid {pid})", escape(comm));
+                    plan.notes.push(format!("{who} supervises {}, and may start it again.", one(process)));
+                }
+            }
             pids.extend(self.suspects.iter().map(|suspect| suspect.process.pid));
             plan.steps.push(Step::Stop(Stop {
                 suspects: self.suspects,

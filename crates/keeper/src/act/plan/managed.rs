@@ -45,8 +45,8 @@ pub(super) fn manager(case: &Case, socket: &Socket, process: &Process) -> Option
             Runtime::Lxc => Command::new(["lxc-stop", "-n", id]),
             Runtime::Machine => Command::new(["machinectl", "poweroff", id]),
         };
-        let short: String = id.chars().take(12).collect();
-        return Some(Manager::Container(format!("{} container {short}", container.runtime.name()), command));
+        let name = format!("{} container {}", container.runtime.name(), container.short_id());
+        return Some(Manager::Container(name, command));
     }
     unit(case, process).map(|(name, manager)| Manager::Unit(name, manager))
 }

@@ -323,9 +323,22 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The command once more, as root.
+    /// The command once more, as root: for the same bind, with the same agreements.
     fn as_root(&self) -> Command {
-        Command::new(["sudo".to_owned(), "inuse".into(), "free".into(), self.attempt.address.to_string()])
+        let Attempt { reuseaddr, reuseport, v6only, address, .. } = self.attempt;
+        let Permissions { kill, destroy, unit, container } = self.may;
+        let flags = [
+            (*reuseaddr, "--reuseaddr"),
+            (*reuseport, "--reuseport"),
+            (*v6only, "--v6only"),
+            (kill, "--kill"),
+            (destroy, "--destroy"),
+            (unit, "--unit"),
+            (container, "--container"),
+        ];
+        let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
+        let words = ["sudo", "inuse", "free"].map(str::to_owned).into_iter().chain(set);
+        Command::new(words.chain([address.to_string()]))
     }
 }
 

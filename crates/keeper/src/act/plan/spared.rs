@@ -4,7 +4,7 @@
 
 use super::super::surroundings::Surroundings;
 use inuse_rules::diagnose::{is_forwarder, program};
-use inuse_rules::owner::Process;
+use inuse_rules::owner::{Ancestor, Process};
 
 /// Service managers, process supervisors and container runtimes, and the helpers that work for them: by the
 /// name of their program, or of the script that an interpreter runs.
@@ -57,6 +57,9 @@ const MANAGERS: &[&str] = &[
 /// Every program of the s6 suite.
 const MANAGER_FAMILY: &str = "s6-";
 
+/// The most bytes of a `comm` (`TASK_COMM_LEN` less the end).
+const COMM: usize = 15;
+
 /// Programs whose first argument is the program that counts.
 const INTERPRETERS: &[&str] = &["python", "perl", "ruby", "node", "sh", "bash", "dash"];
 
@@ -73,7 +76,7 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
         pid if pid == around.session => return says("it leads the session in which this command runs"),
         _ => {}
     }
-    if let Some(publishes) = &process.publishes {
+    if let Some(publishes) = process.publishes.as_ref().filter(|publishes| publishes.helper != "dockerd") {
         return Some(format!(
             "it is {}, the helper of a container runtime: the runtime would still believe the port published",
             inuse_rules::address::escape(publishes.helper.as_bytes())
@@ -90,10 +93,21 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
 
 /// Whether it is a service manager, a supervisor, or a runtime.
 pub fn manages(process: &Process) -> bool {
-    names(process).iter().any(|name| {
-        MANAGERS.iter().any(|manager| manager.as_bytes() == *name)
-            || name.starts_with(MANAGER_FAMILY.as_bytes())
-    }) || god_daemon(process)
+    names(process).iter().any(|name| is_manager(name)) || god_daemon(process)
+}
+
+/// Who has started a process and may start it again when it ends: its parent, where that manages others. Only the
+/// parent's `comm` is known, which the kernel cuts. Process 1 adopts everybody: it counts only for its services.
+pub fn supervisor(process: &Process) -> Option<&Ancestor> {
+    let of_service = || process.unit.as_ref().is_some_and(|unit| unit.name.ends_with(".service"));
+    let parent = process.ancestry.first().filter(|parent| parent.pid != 1 || of_service())?;
+    let name = parent.comm.as_slice();
+    let cut = |manager: &&str| name.len() == COMM && manager.as_bytes().starts_with(name);
+    (is_manager(name) || MANAGERS.iter().any(cut) || name.starts_with(b"PM2 v")).then_some(parent)
+}
+
+fn is_manager(name: &[u8]) -> bool {
+    MANAGERS.iter().any(|manager| manager.as_bytes() == name) || name.starts_with(MANAGER_FAMILY.as_bytes())
 }
 
 /// pm2 gives its manager the title "PM2 v5.3.0: God Daemon (/home/tom/.pm2)".
@@ -166,8 +180,12 @@ mod tests {
         check(&called("/usr/share/code/code", "code", &["code"]), true);
         check(&called("/usr/sbin/nginx", "nginx", &["nginx: master process"]), false);
         check(&called("/opt/systemd-like", "systemd-like", &[]), false);
-        let publishes =
-            Some(Publishes { helper: "docker-proxy".into(), container_ip: None, container_port: Some(80) });
+        let publishes = Some(Publishes {
+            helper: "docker-proxy".into(),
+            container_ip: None,
+            container_port: Some(80),
+            container: None,
+        });
         check(&Process { publishes, ..called("/usr/bin/x", "x", &[]) }, true);
     }
 }

@@ -209,8 +209,12 @@ fn a_container_is_stopped_by_its_runtime_and_its_proxy_never() {
     check(there(), vec![inside.clone()], &root(), CONTAINER, "stop-container sweep");
     // Inside of that very container it is a neighbour.
     check(there(), vec![inside], &Surroundings { container, ..root() }, NO, "stop-processes sweep");
-    let publishes =
-        Some(Publishes { helper: "docker-proxy".into(), container_ip: None, container_port: Some(80) });
+    let publishes = Some(Publishes {
+        helper: "docker-proxy".into(),
+        container_ip: None,
+        container_port: Some(80),
+        container: None,
+    });
     let proxy = Process { publishes, comm: b"docker-proxy".to_vec(), ..node(70) };
     let published = Some(Published { tool: "docker", id: "3f2a9c0d11ee".into(), name: "shop".into() });
     let knows = Surroundings { published, ..root() };

@@ -1,7 +1,7 @@
 //! The end: a new look, a new verdict, and where it is not "free" the reason by name.
 
 use super::{Deed, Ending, Outcome, Progress, stop::name};
-use crate::act::plan::{Plan, Step, Suspect};
+use crate::act::plan::{Plan, Step, Suspect, spared};
 use crate::act::{Freer, Look};
 use inuse_rules::address::escape;
 use inuse_rules::owner::{Ancestor, Process};
@@ -9,9 +9,13 @@ use inuse_rules::verdict::Outcome as Answer;
 use inuse_rules::{Cause, Ownership, Socket};
 use std::time::{Duration, Instant};
 
-/// A supervisor that restarts at once needs this long at most to have its server back: systemd waits 100 ms
-/// by default, and a program has to start.
+/// Whoever starts its server again at once has it back in this time: most do, systemd after 100 ms, and a program
+/// has to start. Longer would be a wait for everybody, on the suspicion of something that is rare.
 const SETTLED: Duration = Duration::from_millis(500);
+/// Where the parent is a supervisor the suspicion is none: daemontools, runit and s6 wait a second before they
+/// start their service again, and an interpreter takes most of another one. A unit with a longer `RestartSec` is
+/// not waited for; that is what the plan's note is for.
+const SUPERVISED: Duration = Duration::from_millis(2500);
 /// How often that is looked at.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -28,7 +32,8 @@ pub(super) fn prove(freer: &mut Freer, plan: &Plan, progress: Progress) -> Outco
 
 /// Watches a free address for as long as a supervisor may need.
 fn stays_free(freer: &mut Freer, plan: &Plan) {
-    let end = Instant::now() + SETTLED;
+    let supervised = plan.suspects().any(|suspect| spared::supervisor(&suspect.process).is_some());
+    let end = Instant::now() + if supervised { SUPERVISED } else { SETTLED };
     while Instant::now() < end && freer.asker().verdict(&plan.attempt).outcome == Answer::Ok {
         std::thread::sleep(PACE);
     }

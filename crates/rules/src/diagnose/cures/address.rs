@@ -230,12 +230,12 @@ pub(super) fn reuseport(case: &Case) -> Option<Cure> {
 
 /// A stale socket file.
 pub(super) fn unlink(case: &Case) -> Vec<Cure> {
-    let Address::Unix { name: UnixName::Path(path), .. } = &case.attempt.address else { return vec![] };
+    let Address::Unix { name: UnixName::Path(_), .. } = &case.attempt.address else { return vec![] };
     vec![
         cure(
             Action::Unlink,
-            "Remove the file; no server is behind it.".into(),
-            vec![Command(vec![b"rm".to_vec(), b"--".to_vec(), path.clone()])],
+            "Remove the file; no server is behind it, which is looked at again just before.".into(),
+            vec![Command::new(["inuse", "free", &case.attempt.address.to_string()])],
             None,
             Promise::Now,
         ),

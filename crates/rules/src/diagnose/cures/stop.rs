@@ -8,7 +8,7 @@ use crate::address::{Address, Transport, UnixName};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
 use crate::known;
-use crate::owner::{NoOwner, Ownership, Process, Runtime};
+use crate::owner::{NoOwner, Ownership, Process, Publishes, Runtime};
 use crate::snapshot::Snapshot;
 use crate::socket::{Socket, State};
 use alloc::format;
@@ -51,7 +51,8 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
     let mut cures = known_holders(case, &all);
     cures.extend(managers(case, &all));
     let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
-    let says = match (cures.is_empty(), carried) {
+    let managed = !cures.is_empty();
+    let says = match (!managed, carried) {
         (_, true) => format!("Stop {named}: the undelivered message, and the socket in it, go with it."),
         (true, _) if all.len() > 1 => {
             format!("Ask {named} to end: all of them, since each keeps the address.")
@@ -59,8 +60,23 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
         (true, _) => format!("Ask {named} to end."),
         (false, _) => format!("Ask {named} to end; its manager may start it again."),
     };
-    cures.push(terminate(case, &all, says));
+    let last = terminate(case, &all, says);
+    // What a manager holds is not freed behind its back: there only the bare signal is left.
+    cures.push(if managed { last } else { freed(case, &all, last) });
     cures
+}
+
+/// The same, by our own hand: it looks at each process once more before it signals, takes the leftovers of their
+/// connections away, and proves the result.
+fn freed(case: &Case, processes: &[&Process], cure: Cure) -> Cure {
+    let unlisted =
+        |socket: &Socket| matches!(socket.owners, Ownership::InFlight { .. } | Ownership::IoUring(_));
+    // Whom no table of open files shows is stopped only by an agreement of its own.
+    let flag = case.blockers().any(unlisted).then_some("--kill");
+    let address = case.attempt.address.to_string();
+    let words: Vec<&str> = ["inuse", "free"].into_iter().chain(flag).chain([address.as_str()]).collect();
+    let command = if needs(case, processes).is_some() { as_root(case, &words) } else { Command::new(words) };
+    Cure { commands: vec![command], ..cure }
 }
 
 /// The processes that inherited the socket, and the mend in the program that let them.
@@ -72,15 +88,16 @@ pub(super) fn heirs(case: &Case) -> Vec<Cure> {
         .flat_map(|socket| socket.owners.holdings())
         .flat_map(|holding| holding.fds.iter().map(u32::to_string))
         .collect();
-    vec![
-        terminate(
-            case,
-            &all,
-            format!(
-                "Stop {named}: it only inherited the socket (descriptor {}) and serves nobody with it.",
-                fds.join(", ")
-            ),
+    let stop = terminate(
+        case,
+        &all,
+        format!(
+            "Stop {named}: it only inherited the socket (descriptor {}) and serves nobody with it.",
+            fds.join(", ")
         ),
+    );
+    vec![
+        freed(case, &all, stop),
         in_source(
             "Make the server's sockets close-on-exec, so that no child inherits them again.".into(),
             SourceFix::Cloexec,
@@ -93,8 +110,6 @@ pub(super) fn heirs(case: &Case) -> Vec<Cure> {
 pub(super) fn suspended(case: &Case) -> Vec<Cure> {
     let all = who::processes(case.snapshot, case.blockers());
     let Some(named) = who::several(&all) else { return vec![] };
-    let pids: Vec<String> = all.iter().map(|process| process.pid.to_string()).collect();
-    let kill = |signal: &str| signalling(case, &all, signal, &pids);
     let terminal = all.iter().find_map(|process| process.tty.as_deref());
     let back = match terminal {
         Some(tty) => format!(" To get it back instead, type `fg` in its terminal ({tty})."),
@@ -105,12 +120,12 @@ pub(super) fn suspended(case: &Case) -> Vec<Cure> {
         format!(
             "Ask {named} to end, and continue it, so that it can: a stopped process does not see SIGTERM.{back}"
         ),
-        vec![kill("-TERM"), kill("-CONT")],
+        vec![],
         clients_of(case),
         needs(case, &all),
     );
     cure.promise = once_ended(case, case.attempt, &all);
-    vec![cure]
+    vec![freed(case, &all, cure)]
 }
 
 /// systemd listens for a unit; stopping the service behind it would not free the address.
@@ -127,13 +142,18 @@ pub(super) fn socket_unit(case: &Case) -> Cure {
 /// A container that publishes the port; never its helper.
 pub(super) fn container(case: &Case) -> Vec<Cure> {
     let port = case.attempt.address.port().unwrap_or_default();
-    let helper = who::processes(case.snapshot, case.blockers())
-        .into_iter()
-        .find_map(|process| process.publishes.as_ref().map(|p| p.helper.clone()));
-    let tool = match helper.as_deref() {
-        Some("docker-proxy") => "docker",
-        _ => "podman",
-    };
+    let publishes =
+        who::processes(case.snapshot, case.blockers()).into_iter().find_map(|p| p.publishes.as_ref());
+    let tool = publishes.map_or("podman", Publishes::tool);
+    if let Some(container) = publishes.and_then(|publishes| publishes.container.as_ref()) {
+        return vec![cure(
+            Action::StopContainer,
+            "Stop the container, through its runtime. Its helper process is not to be signalled: the runtime would still believe the port published.".into(),
+            vec![as_root(case, &[tool, "stop", &container.id])],
+            "whoever needs that container".into(),
+            root(case),
+        )];
+    }
     let filter = format!("publish={port}");
     vec![cure(
         Action::StopContainer,
@@ -211,21 +231,17 @@ pub(super) fn terminate(case: &Case, processes: &[&Process], says: String) -> Cu
         _ => " What is left of its connections may keep the address for a minute or more: ask again then.",
     };
     let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+    let words: Vec<&str> = ["kill", "-TERM"].into_iter().chain(pids.iter().map(String::as_str)).collect();
     Cure {
         promise,
         ..cure(
             Action::StopProcess,
             format!("{says}{after}"),
-            vec![signalling(case, processes, "-TERM", &pids)],
+            vec![if needs(case, processes).is_some() { as_root(case, &words) } else { Command::new(words) }],
             clients_of(case),
             needs(case, processes),
         )
     }
-}
-
-fn signalling(case: &Case, processes: &[&Process], signal: &str, pids: &[String]) -> Command {
-    let words: Vec<&str> = ["kill", signal].into_iter().chain(pids.iter().map(String::as_str)).collect();
-    if needs(case, processes).is_some() { as_root(case, &words) } else { Command::new(words) }
 }
 
 /// Signalling another user's process takes root.

@@ -1,9 +1,10 @@
 //! Assembling a BPF program: the few instructions that an iterator needs, by name.
 //!
-//! Every jump leads to the end, which returns 0: a program made here is a list of conditions and of
-//! things to do where they hold. Follows Documentation/bpf/standardization/instruction-set.rst.
+//! The end returns 0: a program made here is a list of conditions, which lead there where they do not hold,
+//! and of things to do where they do. Jumps go forward only, to the end or to a [`Mark`].
+//! Follows Documentation/bpf/standardization/instruction-set.rst.
 //!
-//! Not here: loading (`sys::bpf`), and any particular program (`tcp`).
+//! Not here: loading (`sys::bpf`), and any particular program (`tcp`, `files`).
 
 /// A register. Calls return in `R0`, take their arguments in `R1` to `R5` and destroy those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) enum Reg {
     R6 = 6,
     /// Kept across calls.
     R7 = 7,
+    /// Kept across calls.
+    R8 = 8,
     /// The end of the stack: 512 bytes lie below it. Cannot be written.
     Frame = 10,
 }
@@ -94,14 +97,26 @@ struct Instruction {
     from: Reg,
     offset: i16,
     value: i32,
-    /// A jump, whose offset is not known yet.
-    jumps: bool,
+    /// Where a jump leads: its offset is not known yet.
+    jumps: Option<Target>,
 }
+
+#[derive(Clone, Copy)]
+enum Target {
+    End,
+    Mark(Mark),
+}
+
+/// A place further on in the program, which jumps may name before it is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(usize);
 
 /// A program under construction.
 #[derive(Default)]
 pub(crate) struct Program {
     instructions: Vec<Instruction>,
+    /// The instruction that each mark stands before; none yet: the end.
+    marks: Vec<Option<usize>>,
 }
 
 impl Program {
@@ -148,12 +163,40 @@ impl Program {
 
     /// Goes to the end where `value` is zero.
     pub(crate) fn end_if_zero(&mut self, value: Reg) {
-        self.jump(0x15, value, 0);
+        self.jump(0x15, value, 0, Target::End);
     }
 
     /// Goes to the end where `value` is another number.
     pub(crate) fn end_unless(&mut self, value: Reg, number: i32) {
-        self.jump(0x55, value, number);
+        self.jump(0x55, value, number, Target::End);
+    }
+
+    /// Goes to the end.
+    pub(crate) fn end(&mut self) {
+        self.jump(0x05, Reg::R0, 0, Target::End);
+    }
+
+    /// A place to jump to, which [`Program::here`] puts somewhere.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.marks.push(None);
+        Mark(self.marks.len() - 1)
+    }
+
+    /// Puts the mark before the next instruction.
+    pub(crate) fn here(&mut self, mark: Mark) {
+        if let Some(place) = self.marks.get_mut(mark.0) {
+            *place = Some(self.instructions.len());
+        }
+    }
+
+    /// Goes to the mark where the lower half of `value` is that number.
+    pub(crate) fn go_if_low_is(&mut self, value: Reg, number: u32, to: Mark) {
+        self.jump(0x16, value, number.cast_signed(), Target::Mark(to));
+    }
+
+    /// Goes to the mark where the lower half of `value` is a greater number.
+    pub(crate) fn go_if_low_is_above(&mut self, value: Reg, number: u32, to: Mark) {
+        self.jump(0x26, value, number.cast_signed(), Target::Mark(to));
     }
 
     /// `R0 = helper(R1, R2, …)`, by the helper's number in include/uapi/linux/bpf.h.
@@ -168,8 +211,15 @@ impl Program {
         self.push(0x95, Reg::R0, Reg::R0, 0, 0);
         let encode = |(at, instruction): (usize, Instruction)| {
             let offset = match instruction.jumps {
-                true => i16::try_from(end - at - 1).unwrap_or(i16::MAX),
-                false => instruction.offset,
+                Some(target) => {
+                    let place = match target {
+                        Target::End => end,
+                        Target::Mark(mark) => self.marks.get(mark.0).copied().flatten().unwrap_or(end),
+                    };
+                    // One that leads too far, or backwards, is refused by the kernel.
+                    i16::try_from(place.saturating_sub(at + 1)).unwrap_or(i16::MAX)
+                }
+                None => instruction.offset,
             };
             let (to, from) = (instruction.to as u8, instruction.from as u8);
             let registers = if cfg!(target_endian = "big") { to << 4 | from } else { from << 4 | to };
@@ -181,11 +231,12 @@ impl Program {
     }
 
     fn push(&mut self, code: u8, to: Reg, from: Reg, offset: i16, value: i32) {
-        self.instructions.push(Instruction { code, to, from, offset, value, jumps: false });
+        self.instructions.push(Instruction { code, to, from, offset, value, jumps: None });
     }
 
-    fn jump(&mut self, code: u8, to: Reg, value: i32) {
-        self.instructions.push(Instruction { code, to, from: Reg::R0, offset: 0, value, jumps: true });
+    fn jump(&mut self, code: u8, to: Reg, value: i32, target: Target) {
+        let jumps = Some(target);
+        self.instructions.push(Instruction { code, to, from: Reg::R0, offset: 0, value, jumps });
     }
 }
 
@@ -214,6 +265,31 @@ mod tests {
         check(0, 33, None);
         check(8 * 32768, 8, None);
         check(u32::MAX, 2, None);
+    }
+
+    #[test]
+    fn jumps_to_marks() {
+        let mut program = Program::default();
+        let (found, right, nowhere) = (program.mark(), program.mark(), program.mark());
+        program.go_if_low_is_above(Reg::R3, 7, right);
+        program.go_if_low_is(Reg::R3, 0xffff_fffe, found);
+        program.end();
+        program.here(right);
+        program.go_if_low_is(Reg::R3, 9, nowhere);
+        program.here(found);
+        program.set(Reg::R0, 1);
+        assert_eq!(
+            program.finish(),
+            [
+                [0x26, 0x03, 2, 0, 7, 0, 0, 0],
+                [0x16, 0x03, 2, 0, 0xfe, 0xff, 0xff, 0xff],
+                [0x05, 0x00, 2, 0, 0, 0, 0, 0],
+                [0x16, 0x03, 1, 0, 9, 0, 0, 0],
+                [0xb7, 0x00, 0, 0, 1, 0, 0, 0],
+                [0xb7, 0x00, 0, 0, 0, 0, 0, 0],
+                [0x95, 0x00, 0, 0, 0, 0, 0, 0],
+            ]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! `struct sock_common`, and only that is read: so what holds for a listener holds for a TIME_WAIT.
 //! The program loads and writes; it changes nothing and follows no pointer in a socket.
 
+use super::SEQ_WRITE;
 use super::asm::{Fetch, Program, Reg, Width};
 use super::btf::{Btf, Kind, Member};
 use crate::netlink::wire::{array_at, u8_at, u16_at, u32_at, u64_at};
@@ -17,8 +18,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// Bytes in a record.
 pub(super) const RECORD: usize = 64;
-/// The helper `bpf_seq_write`, for programs under a licence that goes with the GPL.
-const SEQ_WRITE: i32 = 127;
 
 /// What a record holds: members of `struct sock_common`, where each stands in the record, and in how many
 /// bytes. The rest is zero.

@@ -71,7 +71,7 @@ impl Flights {
             }
             unasked.insert(count);
         }
-        self.carriers.add(entry, inode, false);
+        self.carriers.add(entry.place, inode, None);
     }
 
     /// Looks into the carriers for these sockets.

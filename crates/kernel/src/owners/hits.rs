@@ -29,6 +29,14 @@ impl Inodes {
         self.0.binary_search(&inode).is_ok()
     }
 
+    /// The lower halves of all of them, in their order; none where they are too many or too large for that.
+    #[cfg(feature = "bpf")]
+    pub(super) fn low_halves(&self, most: usize) -> Vec<u32> {
+        let halves =
+            (self.0.len() <= most).then(|| self.0.iter().map(|&inode| u32::try_from(inode)).collect());
+        halves.and_then(Result::ok).unwrap_or_default()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,25 +56,33 @@ impl Hits {
         if let Some(inode) = procfs::socket_inode(entry.link)
             && inodes.has(inode)
         {
-            self.add(entry, inode, cloexec);
+            let closes = || fdinfo::close_on_exec(&entry.info(FLAGS_WITHIN).ok()?);
+            self.add(entry.place, inode, if cloexec { Some(&closes) } else { None });
         }
     }
 
-    /// Takes a descriptor down under an inode.
-    pub(super) fn add(&mut self, entry: &Entry<'_>, inode: u64, cloexec: bool) {
+    /// Takes a descriptor down under an inode; `cloexec` says whether it closes on exec.
+    pub(super) fn add(&mut self, place: Place, inode: u64, cloexec: Option<&dyn Fn() -> Option<bool>>) {
         let holdings = self.0.entry(inode).or_default();
-        let first = !holdings.contains_key(&(entry.pid, entry.tid));
-        let holding = holdings.entry((entry.pid, entry.tid)).or_insert_with(|| holding(entry));
+        let first = !holdings.contains_key(&(place.pid, place.tid));
+        let holding = holdings.entry((place.pid, place.tid)).or_insert_with(|| holding(place));
         if !first {
             if holding.fds.len() >= MOST_FDS {
                 return;
             }
-            holding.fds.push(entry.fd);
+            holding.fds.push(place.fd);
         }
-        if cloexec && (first || holding.cloexec.is_some()) {
-            let this = entry.info(FLAGS_WITHIN).ok().and_then(|info| fdinfo::close_on_exec(&info));
-            holding.cloexec = this.map(|this| this && (first || holding.cloexec == Some(true)));
+        if let Some(cloexec) = cloexec
+            && (first || holding.cloexec.is_some())
+        {
+            holding.cloexec = cloexec().map(|this| this && (first || holding.cloexec == Some(true)));
         }
+    }
+
+    /// Whether a holder of that socket was found.
+    #[cfg(feature = "bpf")]
+    pub(super) fn has(&self, inode: u64) -> bool {
+        self.0.contains_key(&inode)
     }
 
     /// Adds what was found in the tables of other processes.
@@ -82,7 +98,18 @@ impl Hits {
     }
 }
 
+/// Where a descriptor is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The process.
+    pub(super) pid: u32,
+    /// The thread, when the table of open files is its own.
+    pub(super) tid: Option<u32>,
+    /// The descriptor's number.
+    pub(super) fd: u32,
+}
+
 /// A holding of one descriptor, of which close-on-exec was not read.
-pub(super) fn holding(entry: &Entry<'_>) -> Holding {
-    Holding { pid: entry.pid, tid: entry.tid, fds: vec![entry.fd], cloexec: None }
+pub(super) fn holding(place: Place) -> Holding {
+    Holding { pid: place.pid, tid: place.tid, fds: vec![place.fd], cloexec: None }
 }

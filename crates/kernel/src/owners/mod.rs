@@ -18,6 +18,8 @@
 mod call;
 mod flight;
 mod hits;
+#[cfg(feature = "bpf")]
+mod iterated;
 mod ring;
 mod unseen;
 mod walk;
@@ -55,12 +57,27 @@ pub struct FindOptions {
     /// [`Ownership::NotAsked`], and a blind spot says how much was not searched; some holders of what was
     /// found may be missing as well.
     pub deadline: Option<Instant>,
+    /// How to read the tables of open files.
+    pub road: Road,
+}
+
+/// A way to read the tables of open files. Whatever is not found by the iterator is looked for in /proc.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Road {
+    /// With the iterator where it may be used and is quicker, else in /proc.
+    #[default]
+    Quicker,
+    /// In /proc.
+    Proc,
+    /// With the BPF iterator over open files, where it may be used (the feature `bpf`; `CAP_BPF` and
+    /// `CAP_PERFMON`; the first pid namespace).
+    Iterator,
 }
 
 impl Default for FindOptions {
     /// Everything, however long it takes.
     fn default() -> FindOptions {
-        FindOptions { cloexec: true, beyond_processes: true, deadline: None }
+        FindOptions { cloexec: true, beyond_processes: true, deadline: None, road: Road::Quicker }
     }
 }
 
@@ -85,7 +102,7 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
         // Who is in the way of a new server was most likely started not long before it.
         pids.reverse();
     }
-    let (hits, walked) = in_tables(&root, &pids, &all, options);
+    let (hits, walked) = holders(&root, &pids, &all, options);
     let mut found: BTreeMap<u64, Ownership> = hits
         .into_holdings()
         .into_iter()
@@ -128,7 +145,22 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
     Seen { found, blind }
 }
 
-/// Step 1: the tables of processes, shared among threads.
+/// Step 1, by the quicker road as far as it leads, and then in /proc.
+fn holders(root: &OwnedFd, pids: &[u32], wanted: &Inodes, options: &FindOptions) -> (Hits, Walked) {
+    #[cfg(feature = "bpf")]
+    if let Some(mut hits) = iterated::in_tables(root, pids, wanted, options) {
+        let missing = Inodes::new(wanted.iter().filter(|&inode| !hits.has(inode)));
+        if missing.is_empty() {
+            return (hits, Walked::default());
+        }
+        let (others, walked) = in_tables(root, pids, &missing, options);
+        hits.add_all(others);
+        return (hits, walked);
+    }
+    in_tables(root, pids, wanted, options)
+}
+
+/// The tables of processes in /proc, shared among threads.
 fn in_tables(root: &OwnedFd, pids: &[u32], wanted: &Inodes, options: &FindOptions) -> (Hits, Walked) {
     let mut parts: Vec<Hits> = (0..walk::workers(pids.len())).map(|_| Hits::default()).collect();
     let visitors =

@@ -49,14 +49,14 @@ impl Rings {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        self.busy.push(entry.pid);
+        self.busy.push(entry.place.pid);
     }
 
     fn add(&mut self, entry: &Entry<'_>, inode: u64) {
         let rings = self.by_inode.entry(inode).or_default();
-        match rings.iter_mut().find(|known| (known.pid, known.tid) == (entry.pid, entry.tid)) {
-            Some(known) => known.fds.push(entry.fd),
-            None => rings.push(holding(entry)),
+        match rings.iter_mut().find(|known| (known.pid, known.tid) == (entry.place.pid, entry.place.tid)) {
+            Some(known) => known.fds.push(entry.place.fd),
+            None => rings.push(holding(entry.place)),
         }
     }
 

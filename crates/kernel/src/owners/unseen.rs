@@ -80,8 +80,7 @@ impl View {
         let mountinfo = procfs::read(root, c"self/mountinfo", 1 << 20).unwrap_or_default();
         let hidepid =
             mounts::hidden_processes(&mountinfo, |gid| own.groups.contains(&gid)).filter(|_| !sees_all);
-        let first_namespace =
-            procfs::namespace(root, c"self/ns/pid").is_ok_and(|inode| inode == FIRST_PID_NAMESPACE);
+        let first_namespace = in_first_pid_namespace(root);
         View { unreadable, hidepid, first_namespace, sees_all, uid: rustix::process::geteuid().as_raw() }
     }
 
@@ -139,6 +138,11 @@ impl View {
         }
         blind
     }
+}
+
+/// Whether the caller is in the first pid namespace.
+pub(super) fn in_first_pid_namespace(root: impl AsFd) -> bool {
+    procfs::namespace(root, c"self/ns/pid").is_ok_and(|inode| inode == FIRST_PID_NAMESPACE)
 }
 
 /// A /proc whose numbers are not those of the caller's pid namespace: its pids mean nothing here.

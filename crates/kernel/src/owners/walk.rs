@@ -1,13 +1,15 @@
 //! The walk: every descriptor of every process (or of every thread with a table of its own), with the
 //! text of its link. One getdents per some hundred descriptors, one readlink each, no allocation.
 //!
-//! Not here: what is looked for. The visitor decides, and whatever else can enumerate open files (a BPF
-//! `task_file` iterator) may call the same visitor. Follows `proc_readfd_common` and `proc_fd_link`
+//! Not here: what is looked for; the visitor decides. Follows `proc_readfd_common` and `proc_fd_link`
 //! in `fs/proc/fd.c`.
 
+use super::hits::Place;
 use crate::procfs::{self, DirBuf};
 use crate::sys::kcmp;
 use rustix::fd::{AsFd, BorrowedFd};
+#[cfg(feature = "bpf")]
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -29,12 +31,8 @@ const STACK: usize = 128 * 1024;
 
 /// One open descriptor in one table of open files.
 pub(super) struct Entry<'a> {
-    /// The process.
-    pub(super) pid: u32,
-    /// The thread, when the table is its own.
-    pub(super) tid: Option<u32>,
-    /// The descriptor's number.
-    pub(super) fd: u32,
+    /// Where it is.
+    pub(super) place: Place,
     /// What it is: `socket:[1]`, `/dev/null`, `anon_inode:[io_uring]`. Cut when longer than any of these.
     pub(super) link: &'a [u8],
     /// The table's directory, `/proc/PID/fd` or `/proc/PID/task/TID/fd`.
@@ -45,7 +43,7 @@ impl Entry<'_> {
     /// The descriptor's fdinfo, at most `most` bytes. Reached from the table's own directory, so it is of
     /// the same process whatever became of the pid.
     pub(super) fn info(&self, most: usize) -> rustix::io::Result<Vec<u8>> {
-        let path = SmallPath::new(format_args!("../fdinfo/{}", self.fd));
+        let path = SmallPath::new(format_args!("../fdinfo/{}", self.place.fd));
         procfs::read(self.dir, path.as_c_str(), most)
     }
 }
@@ -130,6 +128,45 @@ pub(super) fn workers(pids: usize) -> usize {
     processors.min(MOST_WORKERS).min(pids / WORTH_A_THREAD + 1)
 }
 
+/// Whether these processes have at least so many descriptors. Linux 6.2 tells, by the size of /proc/PID/fd;
+/// before, each process counts for a few.
+#[cfg(feature = "bpf")]
+pub(super) fn has_descriptors(root: impl AsFd, pids: &[u32], many: u64) -> bool {
+    /// What a process has on the average.
+    const FEW: u64 = 16;
+    let root = root.as_fd();
+    let size = |path: &CStr| rustix::fs::statat(root, path, AtFlags::empty()).map_or(0, |stat| stat.st_size);
+    let told = size(c"self/fd") > 0;
+    let mut sum = 0;
+    pids.iter().any(|pid| {
+        sum += match told {
+            true => u64::try_from(size(SmallPath::new(format_args!("{pid}/fd")).as_c_str())).unwrap_or(0),
+            false => FEW,
+        };
+        sum >= many
+    })
+}
+
+/// Visits one descriptor, if it is still there.
+#[cfg(feature = "bpf")]
+pub(super) fn descriptor(
+    root: impl AsFd,
+    place: Place,
+    visit: impl FnOnce(&Entry<'_>),
+) -> rustix::io::Result<()> {
+    let table = match place.tid {
+        None => SmallPath::new(format_args!("{}/fd", place.pid)),
+        Some(tid) => SmallPath::new(format_args!("{}/task/{tid}/fd", place.pid)),
+    };
+    let table = procfs::open_dir(root, table.as_c_str())?;
+    let dir = table.as_fd();
+    let mut target = [MaybeUninit::<u8>::uninit(); 64];
+    let name = SmallPath::new(format_args!("{}", place.fd));
+    let (link, _) = rustix::fs::readlinkat_raw(dir, name.as_c_str(), &mut target)?;
+    visit(&Entry { place, link, dir });
+    Ok(())
+}
+
 /// Visits every descriptor in the table of every thread of these processes that does not share its
 /// process's table: after unshare(CLONE_FILES), or when the main thread has exited. A table that several
 /// of them share is visited once.
@@ -191,7 +228,7 @@ fn table(
             return;
         }
         match rustix::fs::readlinkat_raw(dir, name, &mut target) {
-            Ok((link, _)) => visit(&Entry { pid, tid, fd, link, dir }),
+            Ok((link, _)) => visit(&Entry { place: Place { pid, tid, fd }, link, dir }),
             Err(error @ (Errno::ACCESS | Errno::PERM)) => stopped = Some(error),
             Err(_) => {}
         }
@@ -204,13 +241,13 @@ fn table(
 }
 
 /// A short path in a buffer on the stack.
-struct SmallPath([u8; 32]);
+struct SmallPath([u8; 40]);
 
 impl SmallPath {
-    /// Every caller's path fits: two numbers of ten digits and a word.
+    /// Every caller's path fits: two numbers of ten digits and two words.
     fn new(text: std::fmt::Arguments<'_>) -> SmallPath {
-        let mut bytes = [0; 32];
-        let _ = (&mut bytes[..31]).write_fmt(text);
+        let mut bytes = [0; 40];
+        let _ = (&mut bytes[..39]).write_fmt(text);
         SmallPath(bytes)
     }
 

@@ -6,6 +6,8 @@
 //! is a failure.
 
 mod beyond;
+#[cfg(feature = "bpf")]
+mod parity;
 mod processes;
 #[allow(unreachable_pub)]
 #[path = "../../../lab/src/required.rs"]
@@ -30,7 +32,10 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("--role") {
         return roles::play(&arguments.collect::<Vec<_>>());
     }
-    let tests = [tables::TESTS, beyond::TESTS, unseen::TESTS, processes::TESTS].concat();
+    let tests = [tables::TESTS, beyond::TESTS, unseen::TESTS, processes::TESTS];
+    #[cfg(feature = "bpf")]
+    let tests = [&tests[..], &[parity::TESTS]].concat();
+    let tests = tests.concat();
     let trials =
         tests.into_iter().map(|(name, test)| Trial::ignorable_test(name, move || report(test()))).collect();
     // One at a time: while one test peeks, another would see the duplicate in this very process.

@@ -1,7 +1,7 @@
 //! The roles: short programs that hold a socket in some way, say so, and stay until their input ends.
 
 use crate::sys;
-use inuse_kernel::owners::{self, FindOptions, Wanted};
+use inuse_kernel::owners::{self, FindOptions, Road, Wanted};
 use inuse_rules::Ownership;
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::io::{FdFlags, IoSlice, IoSliceMut};
@@ -13,6 +13,8 @@ use std::io::{Error, Result, Write as _};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Plays a role to its end.
@@ -24,11 +26,14 @@ pub(crate) fn play(words: &[String]) -> ExitCode {
         ["listen"] => listen(),
         ["inherited"] => inherited(),
         ["thread"] => thread(),
+        ["churn"] => churn(),
+        ["blip"] => blip(),
         ["main-exited"] => main_exited(),
         ["accepting"] => accepting(),
         ["flight", how] => flight(how),
         ["ring"] => ring(),
         ["ask", inode, uid] => ask(inode, uid),
+        ["ask-own"] => ask_own(),
         ["options", pid, fd, inode] => options(pid, fd, inode),
         ["nobody", ref rest @ ..] => become_nobody().and_then(|()| match play_as(rest) {
             ExitCode::SUCCESS => Ok(()),
@@ -103,6 +108,39 @@ fn inherited() -> Result<()> {
     say(&[("inode", inode(&socket)?), ("fd", fd_of(&socket)), ("child", child.id().to_string())]);
     wait()?;
     child.wait().map(drop)
+}
+
+/// Sockets and processes that come and go until the input ends.
+fn churn() -> Result<()> {
+    let over = Arc::new(AtomicBool::new(false));
+    let coming_and_going = [0u32, 1].map(|thread| {
+        let over = over.clone();
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                match thread {
+                    0 => _ = few_listeners(8).map(|held| std::thread::sleep(held.0)),
+                    _ => _ = Command::new("/proc/self/exe").args(["--role", "blip"]).status(),
+                }
+            }
+        })
+    });
+    idle()?;
+    over.store(true, Ordering::Relaxed);
+    coming_and_going.into_iter().for_each(|thread| _ = thread.join());
+    Ok(())
+}
+
+/// A process that has sockets for a moment.
+fn blip() -> Result<()> {
+    let held = few_listeners(4)?;
+    std::thread::sleep(held.0);
+    Ok(())
+}
+
+/// Some listeners, and how long to hold them.
+fn few_listeners(count: usize) -> Result<(Duration, Vec<OwnedFd>)> {
+    let held = (0..count).map(|_| listener()).collect::<Result<_>>()?;
+    Ok((Duration::from_millis(3), held))
 }
 
 /// A listener in the table of one thread only.
@@ -262,7 +300,8 @@ fn receive(from: &OwnedFd) -> Result<(usize, Vec<OwnedFd>)> {
 fn ask(inode: &str, uid: &str) -> Result<()> {
     let inode = inode.parse().map_err(Error::other)?;
     let wanted = Wanted { inode, uid: uid.parse().ok() };
-    let seen = owners::find(&[wanted], &FindOptions::default());
+    // Whoever may not use the iterator must get the same answer from /proc.
+    let seen = owners::find(&[wanted], &FindOptions { road: Road::Iterator, ..FindOptions::default() });
     let owner = match seen.found.get(&inode) {
         Some(Ownership::Held(_)) => "held",
         Some(Ownership::Hidden) => "hidden",
@@ -271,6 +310,17 @@ fn ask(inode: &str, uid: &str) -> Result<()> {
     };
     let blind: Vec<String> = seen.blind.iter().map(|b| format!("{} => {}", b.what, b.remedy)).collect();
     say(&[("owner", owner.to_owned()), ("blind", blind.join(" | "))]);
+    wait().map(drop)
+}
+
+/// Asks who has a socket of its own, and says which process that is.
+fn ask_own() -> Result<()> {
+    let socket = listener()?;
+    let wanted = Wanted { inode: rustix::fs::fstat(&socket)?.st_ino, uid: None };
+    let seen = owners::find(&[wanted], &FindOptions { road: Road::Iterator, ..FindOptions::default() });
+    let holders: Vec<String> =
+        seen.found.values().flat_map(Ownership::holdings).map(|h| h.pid.to_string()).collect();
+    say(&[("holders", holders.join(",")), ("own", std::process::id().to_string())]);
     wait().map(drop)
 }
 

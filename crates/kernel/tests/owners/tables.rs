@@ -2,7 +2,7 @@
 
 use crate::stage::{Staged, stage};
 use crate::{Ran, Test};
-use inuse_kernel::owners::{self, FindOptions, Wanted};
+use inuse_kernel::owners::{self, FindOptions, Road, Wanted};
 use inuse_kernel::process;
 use inuse_rules::owner::NoOwner;
 use inuse_rules::{Holding, Ownership};
@@ -19,11 +19,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("tables::what_exists_no_more_has_nobody", what_exists_no_more_has_nobody),
 ];
 
-/// Who owns a socket, when everything is asked for.
+/// Who owns a socket, when everything is asked for; both roads must say the same.
 pub(crate) fn owner_of(inode: u64) -> Ownership {
     let uid = Some(rustix::process::geteuid().as_raw());
-    let seen = owners::find(&[Wanted { inode, uid }], &FindOptions::default());
+    let [seen, again] = [Road::Proc, Road::Iterator]
+        .map(|road| owners::find(&[Wanted { inode, uid }], &FindOptions { road, ..FindOptions::default() }));
     assert_eq!(seen.found.len(), 1);
+    assert_eq!(seen.found, again.found);
     seen.found.into_values().next().expect("one answer")
 }
 

@@ -9,6 +9,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("unseen::ones_own_process_is_not", ones_own_process_is_not),
     ("unseen::hidepid_is_named", hidepid_is_named),
     ("unseen::another_pid_namespace", another_pid_namespace),
+    ("unseen::ids_are_those_of_the_askers_namespace", ids_are_those_of_the_askers_namespace),
     ("unseen::a_socket_of_the_kernel", a_socket_of_the_kernel),
     ("unseen::another_users_options_need_a_right", another_users_options_need_a_right),
 ];
@@ -63,7 +64,21 @@ fn hidepid_is_named() -> Ran {
 
 fn another_pid_namespace() -> Ran {
     let holder = stage(&["listen"])?;
-    let ask = role(&["ask", holder.said.text("inode"), "0"]);
+    let answer = in_another_pid_namespace(&["ask", holder.said.text("inode"), "0"])?;
+    check(&answer, "other-pid-namespace", &["processes outside this pid namespace", "--pid=host"]);
+    Ok(())
+}
+
+/// Processes have other ids there; whoever asks must be told those.
+fn ids_are_those_of_the_askers_namespace() -> Ran {
+    let answer = in_another_pid_namespace(&["ask-own"])?;
+    assert_eq!(answer.said.text("holders"), answer.said.text("own"));
+    assert_ne!(answer.said.number::<u32>("own"), answer.pid());
+    Ok(())
+}
+
+fn in_another_pid_namespace(words: &[&str]) -> Result<Staged, Cannot> {
+    let ask = role(words);
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
@@ -72,9 +87,7 @@ fn another_pid_namespace() -> Ran {
         .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(ask.get_program())
         .args(ask.get_args());
-    let answer = start(command)?;
-    check(&answer, "other-pid-namespace", &["processes outside this pid namespace", "--pid=host"]);
-    Ok(())
+    start(command)
 }
 
 /// A vxlan device receives on a UDP socket that only the kernel has.

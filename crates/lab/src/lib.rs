@@ -14,6 +14,7 @@ pub mod conformance;
 mod required;
 pub mod stage;
 mod sys;
+pub mod teach;
 
 pub use required::all_required;
 pub use stage::{Stage, StageError};

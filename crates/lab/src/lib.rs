@@ -33,6 +33,7 @@ pub fn helper_main() {
     match (words.next().as_deref(), words.next()) {
         (Some("stage"), None) => stage::helper::main(),
         (Some("actor"), Some(name)) => actor::main(&name),
+        (Some("teach"), Some(kind)) => teach::helper::main(&kind),
         _ => std::process::exit(2),
     }
 }

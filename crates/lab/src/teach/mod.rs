@@ -7,6 +7,8 @@
 mod chat;
 mod client;
 mod connection;
+pub(crate) mod helper;
+pub mod measure;
 mod printed;
 mod reply;
 mod server;

@@ -7,13 +7,14 @@ use super::Kind;
 use super::connection::{Connection, Heard, Stage};
 use super::printed::Printer;
 use super::service::{Echo, Id, Service, To, Wishes};
+use inuse_bind::ShutdownSignal;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Connections at once, if descriptors suffice.
@@ -99,8 +100,10 @@ impl<W: Write> Server<W> {
     ///
     /// # Errors
     /// What epoll_wait(2) says; no client is a reason to stop.
-    pub fn serve(&mut self, stop: BorrowedFd<'_>) -> std::io::Result<()> {
-        epoll::add(&self.epoll, stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
+    pub fn serve(&mut self, stop: &ShutdownSignal) -> std::io::Result<()> {
+        // It stays readable: only what is new is an event.
+        let news = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, stop, epoll::EventData::new_u64(STOP), news)?;
         let mut buffer = vec![0; BUFFER];
         let mut events = Vec::with_capacity(256);
         loop {
@@ -116,14 +119,8 @@ impl<W: Write> Server<W> {
                 let flags = event.flags;
                 match event.data.u64() {
                     LISTENER => self.accept(&mut buffer, now, &mut wishes),
-                    STOP => {
-                        // What is read says nothing more; unread it would be told for ever.
-                        let _ = rustix::io::read(stop, &mut [0_u8; 256]);
-                        if !self.options.graceful || self.leaving.is_some() {
-                            return Ok(());
-                        }
-                        self.leave(now, &mut wishes);
-                    }
+                    STOP if !self.options.graceful || stop.received().len() > 1 => return Ok(()),
+                    STOP => self.leave(now, &mut wishes),
                     id => {
                         let readable = flags.intersects(
                             epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR,

@@ -94,7 +94,7 @@ pub(crate) fn role() {
     };
     let scene = scene.expect("the name of a scene");
     let probe = words.iter().any(|word| word == "probing");
-    let options = WhyOptions { own_bind: file.is_some(), netns, probe };
+    let options = WhyOptions { own_bind: file.is_some(), netns, probe, ..WhyOptions::default() };
     let report = Asker::new(&options).expect("sock_diag").why(&scene.attempt.attempt());
     let Report { diagnosis, snapshot } = &report;
     let verdict = |verdict: &Verdict| match &verdict.outcome {

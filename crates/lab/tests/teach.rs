@@ -3,6 +3,7 @@
 //! The words of `inuse lab serve` are tested with the command; here a helper process of this binary serves.
 
 use inuse_lab::teach::Kind;
+use inuse_lab::teach::measure::measure;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
@@ -17,7 +18,7 @@ type Test = fn() -> Result<(), Failed>;
 fn main() -> ExitCode {
     inuse_lab::helper_main();
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test, Option<&str>); 11] = [
+    let tests: [(&str, Test, Option<&str>); 12] = [
         ("reply_answers_each_message", reply, None),
         ("ack_answers_once_and_closes_first", ack, None),
         ("upper_answers_bytes_that_are_no_text", upper, None),
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ("nc_is_a_client", nc, Some("nc")),
         ("socat_is_a_client", socat, Some("socat")),
         ("python_is_a_client", python, Some("python3")),
+        ("upper_is_measured_beside_plain_c", beside_c, Some("gcc")),
     ];
     let trials = tests.into_iter().map(|(name, test, program)| trial(name, test, program)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -315,5 +317,18 @@ fn python() -> Result<(), Failed> {
                    print(s.recv(1024))";
     let said = foreign(Command::new("python3").args(["-c", program, &server.port.to_string()]), b"")?;
     assert_eq!(said, "b'Receive your message --- server\\n'\n");
+    Ok(())
+}
+
+/// That the measurement works, and both servers answer right; its figures are the business of `inuse-bench`.
+fn beside_c() -> Result<(), Failed> {
+    let scratch = std::env::temp_dir().join(format!("inuse-upper-{}", std::process::id()));
+    std::fs::create_dir(&scratch)?;
+    let measured = measure(2, Duration::from_millis(150), &scratch);
+    std::fs::remove_dir_all(&scratch)?;
+    let measured = measured?;
+    assert_eq!((measured.ours.len(), measured.other.len()), (2, 2));
+    let (connections, bytes) = measured.ratios();
+    assert!(connections.is_finite() && connections > 0.0 && bytes.is_finite() && bytes > 0.0, "{measured:?}");
     Ok(())
 }

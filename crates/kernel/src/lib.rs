@@ -8,7 +8,8 @@
 //!
 //! What deliberately does not: decisions (no function here says what a bind would answer), output, and
 //! anything that changes the machine. Nothing here binds, connects or signals; the feature `destroy`, off
-//! by default, adds the one act that the kernel offers here.
+//! by default, adds the one act that the kernel offers here, and the feature `seccomp` answering system calls
+//! of programs that were started under a filter.
 
 #[cfg(feature = "bpf")]
 pub mod bpf;
@@ -26,6 +27,8 @@ pub mod options;
 pub mod owners;
 pub mod process;
 mod procfs;
+#[cfg(feature = "seccomp")]
+pub mod seccomp;
 pub mod seen;
 pub mod sockdiag;
 mod sys;

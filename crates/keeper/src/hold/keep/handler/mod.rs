@@ -1,0 +1,340 @@
+//! The handler: a process of its own that answers the filtered calls of every generation.
+//!
+//! One thread, one poll(2). Nothing here waits for anybody: one question of each filter is answered in a round, a
+//! supervisor that does not read loses events and nothing else, and what takes time is looked at again later
+//! (`later`). Everything that the programs wrote is hostile; everything that is remembered is bounded.
+//!
+//! When the supervisor is gone nobody will take what is kept: it is let go, and every call is carried out as if
+//! there were no filter. When also the last task with a filter is gone, the handler ends.
+
+mod bind;
+mod later;
+mod listen;
+mod said;
+mod shutdown;
+
+use super::Generation;
+use super::channel::{self, Received};
+use super::enter::WELCOME;
+use super::event::Event;
+use super::key::Key;
+use super::sockets::{Socket, Sockets};
+use super::wire::{self, Order};
+use inuse_kernel::seccomp::{self, Answer, Call, Notification, Notifications, Target};
+use later::Later;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
+use said::Said;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// What ends the answer to [`Order::Status`]; no message begins with it.
+pub(super) const END_OF_STATUS: &[u8] = b"\0";
+
+/// The most filters: living trees of processes that were started under one.
+const MOST_FILTERS: usize = 256;
+/// The most orders that are read in one round.
+const MOST_ORDERS: usize = 64;
+/// The most walks through all processes in one second: each takes milliseconds, and whoever asks for them again
+/// and again must not hold the others up.
+const MOST_WALKS: u32 = 10;
+
+/// Answers for the programs, until none is left that could ask. To be called first thing by a process whose
+/// standard input is the channel that [`Keeper::start`](super::Keeper::start) made.
+///
+/// # Errors
+/// When the process cannot become a handler, or poll(2) fails.
+pub fn handler_main() -> io::Result<()> {
+    // A terminal's ^C is for the programs. Fails for a session's leader, which has what this is for.
+    let _ = setsid();
+    let control = io::stdin().as_fd().try_clone_to_owned()?;
+    // What else was inherited, a shell's pipe perhaps, must not be held open: whoever reads it would wait. The
+    // control channel is moved out of the way for that.
+    let control = {
+        rustix::stdio::dup2_stdin(&control)?;
+        drop(control);
+        seccomp::close_from(3)?;
+        io::stdin().as_fd().try_clone_to_owned()?
+    };
+    // Every kept socket is a descriptor, however few the programs may have.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    Handler { control: Some(control), filters: Vec::new(), keeping: Keeping::new() }.run()
+}
+
+/// One filter: where the questions of a tree of processes arrive.
+struct Filter {
+    generation: Generation,
+    questions: Notifications,
+}
+
+struct Handler {
+    /// `None` once the supervisor is gone.
+    control: Option<OwnedFd>,
+    filters: Vec<Filter>,
+    keeping: Keeping,
+}
+
+impl Handler {
+    fn run(mut self) -> io::Result<()> {
+        while self.control.is_some() || !self.filters.is_empty() {
+            let ready = self.wait()?;
+            // From the last to the first, so that one that is taken out moves no other that is still to come.
+            for (at, flags) in ready.filters.into_iter().enumerate().rev() {
+                self.filter(at, flags);
+            }
+            if ready.control {
+                self.orders();
+            }
+            self.keeping.look_again(Instant::now());
+            if let Some(control) = &self.control
+                && self.keeping.said.send(control).is_err()
+            {
+                self.supervisor_gone();
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<Ready> {
+        let mut polled: Vec<PollFd<'_>> =
+            self.filters.iter().map(|filter| PollFd::new(&filter.questions, PollFlags::IN)).collect();
+        if let Some(control) = &self.control {
+            let wanted =
+                if self.keeping.said.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            polled.push(PollFd::new(control, wanted));
+        }
+        let timeout = self.keeping.later.due().map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => return Ok(Ready::default()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut flags = polled.iter().map(PollFd::revents);
+        let filters = flags.by_ref().take(self.filters.len()).collect();
+        Ok(Ready { filters, control: flags.next().is_some_and(|flags| !flags.is_empty()) })
+    }
+
+    /// Answers one question of a filter, or takes the filter out when nobody has it any more.
+    fn filter(&mut self, at: usize, flags: PollFlags) {
+        let Some(filter) = self.filters.get_mut(at) else { return };
+        if flags.contains(PollFlags::IN) {
+            let Ok(asked) = filter.questions.receive() else {
+                self.filters.remove(at);
+                return;
+            };
+            if let Some(asked) = asked {
+                let answer = match self.control {
+                    Some(_) => self.keeping.answer(filter, &asked),
+                    None => Answer::Continue,
+                };
+                // Who does not wait for it any more needs none.
+                let _ = filter.questions.answer(asked.id, answer);
+            }
+        } else if flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            self.filters.remove(at);
+        }
+    }
+
+    fn orders(&mut self) {
+        for _ in 0..MOST_ORDERS {
+            let Some(control) = &self.control else { return };
+            match channel::receive(control) {
+                Ok(Some(received)) => self.order(received),
+                Ok(None) => return,
+                // The supervisor died with events unread; what it had said before may still be there.
+                Err(Errno::CONNRESET) => {}
+                Err(_) => return self.supervisor_gone(),
+            }
+        }
+    }
+
+    fn order(&mut self, Received { bytes, descriptors }: Received) {
+        let mut descriptors = descriptors.into_iter();
+        match Order::from_bytes(&bytes) {
+            Some(Order::Begin { raise_backlog }) => self.keeping.raise_backlog = raise_backlog,
+            Some(Order::Enter { generation, no_new_privs }) => {
+                if let (Some(questions), Some(reply)) = (descriptors.next(), descriptors.next()) {
+                    self.enter(generation, no_new_privs, questions, &reply);
+                }
+            }
+            Some(Order::Preload { name }) => {
+                if let Some(socket) = descriptors.next() {
+                    self.keeping.preload(name, socket);
+                }
+            }
+            Some(Order::Ready { generation }) => self.keeping.ready(generation),
+            Some(Order::Ended { generation }) => self.keeping.sockets.ended(generation),
+            Some(Order::Status) => {
+                if let Some(reply) = descriptors.next() {
+                    self.keeping.tell_status(&reply);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn enter(&mut self, generation: Generation, no_new_privs: bool, questions: OwnedFd, reply: &OwnedFd) {
+        // Without a welcome the stub does not become the program, and so asks nothing.
+        if self.filters.len() >= MOST_FILTERS {
+            return;
+        }
+        if let Ok(questions) = Notifications::new(questions)
+            && channel::send(reply, WELCOME, &[]).is_ok()
+        {
+            self.filters.push(Filter { generation, questions });
+            self.keeping.said.event(Event::Entered { generation, no_new_privs });
+        }
+    }
+
+    fn supervisor_gone(&mut self) {
+        self.control = None;
+        self.keeping = Keeping::new();
+    }
+}
+
+/// What poll(2) said.
+#[derive(Default)]
+struct Ready {
+    filters: Vec<PollFlags>,
+    control: bool,
+}
+
+/// Everything that answers depend on.
+struct Keeping {
+    sockets: Sockets,
+    later: Later,
+    said: Said,
+    raise_backlog: bool,
+    walks: (Instant, u32),
+}
+
+/// A question, and what is needed to look at who asks.
+struct Asked<'a> {
+    id: u64,
+    generation: Generation,
+    questions: &'a Notifications,
+    target: Target,
+    arguments: [u64; 6],
+}
+
+impl Asked<'_> {
+    /// The descriptor that the call is about: an int.
+    fn fd(&self) -> u32 {
+        self.arguments[0] as u32
+    }
+
+    /// Whether what was seen was the caller, who still waits.
+    fn is_valid(&self) -> bool {
+        self.questions.valid(self.id)
+    }
+}
+
+impl Keeping {
+    fn new() -> Keeping {
+        Keeping {
+            sockets: Sockets::default(),
+            later: Later::default(),
+            said: Said::default(),
+            raise_backlog: true,
+            walks: (Instant::now(), 0),
+        }
+    }
+
+    fn answer(&mut self, filter: &Filter, asked: &Notification) -> Answer {
+        let (Some(call), Ok(target)) = (asked.call, Target::new(asked.tid)) else { return Answer::Continue };
+        let asked = Asked {
+            id: asked.id,
+            generation: filter.generation,
+            questions: &filter.questions,
+            target,
+            arguments: asked.arguments,
+        };
+        let answer = match call {
+            Call::Bind => self.bind(&asked),
+            Call::Listen => self.listen(&asked),
+            Call::Shutdown => self.shutdown(&asked),
+        };
+        answer.unwrap_or(Answer::Continue)
+    }
+
+    /// A duplicate of the socket that the call is about. `None`: it is none, or cannot be had, and the call is
+    /// left to the kernel.
+    fn duplicate(&mut self, asked: &Asked<'_>) -> Option<OwnedFd> {
+        match asked.target.duplicate(asked.fd()) {
+            Ok(socket) => asked.is_valid().then_some(socket),
+            Err(errno) => {
+                self.said.no_duplicate(errno);
+                None
+            }
+        }
+    }
+
+    fn preload(&mut self, name: String, fd: OwnedFd) {
+        let key = Key::of(&fd).ok().flatten();
+        let Some(mut socket) = key.and_then(|key| Socket::new(fd, key)) else { return };
+        socket.file = bind::file_of(rustix::fs::CWD, &socket.key.name);
+        socket.name = Some(name);
+        if !self.sockets.add(socket) {
+            self.said.full();
+        }
+    }
+
+    fn ready(&mut self, generation: Generation) {
+        for socket in self.sockets.unclaimed(generation) {
+            self.unclaimed(generation, &socket, true, "the new generation did not bind it");
+        }
+        let waiting: Vec<_> = (self.sockets.iter())
+            .filter(|socket| !socket.claims.contains(&generation))
+            .map(|socket| (socket.key.address(), socket.name.clone(), socket.queue()))
+            .collect();
+        for (address, name, queue) in waiting {
+            self.said.event(Event::Unclaimed {
+                generation,
+                address,
+                name,
+                waiting: queue.map(|(waiting, _)| waiting),
+                dropped: false,
+                why: "the new generation did not bind it".into(),
+            });
+        }
+    }
+
+    /// Says that a socket goes, while it can still be asked.
+    fn unclaimed(&mut self, generation: Generation, socket: &Socket, dropped: bool, why: &str) {
+        self.said.event(Event::Unclaimed {
+            generation,
+            address: socket.key.address(),
+            name: socket.name.clone(),
+            waiting: socket.queue().map(|(waiting, _)| waiting),
+            dropped,
+            why: why.into(),
+        });
+    }
+
+    fn tell_status(&self, reply: &OwnedFd) {
+        let rows = self.sockets.iter().map(|socket| wire::kept_to_bytes(&socket.status()));
+        for bytes in rows.chain([END_OF_STATUS.to_vec()]) {
+            // A little patience for a reader that is slower than us; it reads nothing else meanwhile.
+            if channel::send_patiently(reply, &bytes, &[], Duration::from_millis(100)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The processes that have a socket open. `None` when there were too many such walks of late.
+    fn holders(&mut self, inode: u64) -> Option<Vec<u32>> {
+        let now = Instant::now();
+        if now.duration_since(self.walks.0) >= Duration::from_secs(1) {
+            self.walks = (now, 0);
+        }
+        self.walks.1 += 1;
+        if self.walks.1 > MOST_WALKS {
+            return None;
+        }
+        seccomp::holders(inode).ok()
+    }
+}

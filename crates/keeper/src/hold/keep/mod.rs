@@ -1,0 +1,35 @@
+//! Keeping what a program listens on, without its help: the program's next generation gets the very socket, and
+//! with it the connections that wait in its queue, whatever happened to the one before.
+//!
+//! A generation is started under a filter ([`enter`]) that asks about its bind, listen and shutdown. The answers
+//! come from a small process of its own, the handler ([`handler_main`]): at listen() it takes a duplicate of the
+//! program's socket, and when a later generation binds the same address, it puts that socket in the place of the
+//! one which the program made. The supervisor tells the handler about generations and hears what happens
+//! ([`Keeper`]). The handler outlives a supervisor that dies, until the last task with the filter is gone;
+//! without it those calls would fail with ENOSYS for ever.
+//!
+//! What is shared by the generations that have the same socket: O_NONBLOCK, the backlog, every socket option. A
+//! program that sets other options before its bind than its predecessor did does not get them: the socket keeps
+//! those that it has. A program that closes its listener in the middle of its life and never binds it again
+//! leaves a queue that nobody reads until the generation after it is ready.
+//!
+//! This is a convenience and no security boundary: see `inuse_kernel::seccomp`.
+//!
+//! Not here: starting, stopping and watching processes.
+
+mod channel;
+mod enter;
+mod event;
+mod handler;
+mod keeper;
+mod key;
+mod sockets;
+mod wire;
+
+pub use enter::{enter, set_uid_obstacle};
+pub use event::{Event, Kept};
+pub use handler::handler_main;
+pub use keeper::{KeepOptions, Keeper};
+
+/// A run of the program that is supervised; the supervisor counts them.
+pub type Generation = u32;

@@ -189,7 +189,7 @@ impl Writer {
 
     fn text(&mut self, text: &str) -> &mut Writer {
         let end = (0..=text.len().min(LONGEST_TEXT)).rev().find(|&end| text.is_char_boundary(end));
-        self.bytes(text[..end.unwrap_or(0)].as_bytes())
+        self.bytes(&text.as_bytes()[..end.unwrap_or(0)])
     }
 
     fn maybe_text(&mut self, text: Option<&str>) -> &mut Writer {

@@ -15,6 +15,8 @@ mod shutdown;
 pub mod stale;
 mod sys;
 #[cfg(target_os = "linux")]
+pub mod table;
+#[cfg(target_os = "linux")]
 pub mod wait;
 #[cfg(target_os = "linux")]
 pub mod why;

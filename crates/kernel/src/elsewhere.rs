@@ -34,6 +34,22 @@ pub fn unix_elsewhere(own: &Netns, file: FileId, limit: usize) -> Seen<Vec<Elsew
     })
 }
 
+/// A network namespace that somebody lives in, or that ip-netns(8) keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its inode, by which /proc/PID/ns/net names it.
+    pub inode: u64,
+    /// A way into it: its name where ip-netns(8) gave it one, else a process that lives there.
+    pub name: NetnsName,
+}
+
+/// Every namespace of a visible process or of ip-netns(8), by inode; none is entered.
+pub fn places() -> Seen<Vec<Place>> {
+    let (candidates, unreadable) = candidates();
+    let found = candidates.into_iter().map(|(inode, candidate)| Place { inode, name: candidate.name });
+    Seen { found: found.collect(), blind: unseen(unreadable).into_iter().collect() }
+}
+
 /// Asks the same in each namespace that may be entered.
 fn everywhere_else(
     own: &Netns,
@@ -46,13 +62,7 @@ fn everywhere_else(
     if let Some(inode) = own.inode() {
         candidates.remove(&inode);
     }
-    if unreadable > 0 {
-        let (processes, live) = if unreadable == 1 { ("process", "lives") } else { ("processes", "live") };
-        blind.push(BlindSpot {
-            what: format!("in which network namespace {unreadable} {processes} of other users {live}"),
-            remedy: privileged_remedy("root"),
-        });
-    }
+    blind.extend(unseen(unreadable));
     if candidates.len() > limit {
         blind.push(BlindSpot {
             what: format!("{} of {} other network namespaces", candidates.len() - limit, candidates.len()),
@@ -86,6 +96,15 @@ struct Candidate {
     pid: u32,
 }
 
+/// Processes that do not show where they live.
+fn unseen(processes: usize) -> Option<BlindSpot> {
+    let (noun, live) = if processes == 1 { ("process", "lives") } else { ("processes", "live") };
+    (processes > 0).then(|| BlindSpot {
+        what: format!("in which network namespace {processes} {noun} of other users {live}"),
+        remedy: privileged_remedy("root"),
+    })
+}
+
 /// The namespaces by inode, and how many processes do not show theirs.
 fn candidates() -> (BTreeMap<u64, Candidate>, usize) {
     let mut candidates = BTreeMap::new();
@@ -102,8 +121,8 @@ fn candidates() -> (BTreeMap<u64, Candidate>, usize) {
     }
     for name in names("/run/netns") {
         if let Ok(namespace) = std::fs::metadata(format!("/run/netns/{name}")) {
-            let name = NetnsName::Name(name);
-            candidates.entry(namespace.ino()).or_insert(Candidate { name, pid: 0 });
+            let named = candidates.entry(namespace.ino());
+            named.or_insert(Candidate { name: NetnsName::Pid(0), pid: 0 }).name = NetnsName::Name(name);
         }
     }
     (candidates, unreadable)

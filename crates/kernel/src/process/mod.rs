@@ -45,6 +45,33 @@ pub fn read(pid: u32) -> Option<Process> {
     read_in(root.as_fd(), pid)
 }
 
+/// What a table of many processes shows of one: `comm`, `exe`, user, unit, container and what it publishes.
+/// All else stays at its default, since each file of /proc costs as much as all of that is worth there.
+pub fn brief(pid: u32) -> Option<Process> {
+    let root = procfs::open_root().ok()?;
+    let dir = procfs::open_dir(root, pid.to_string()).ok()?;
+    let mut comm = procfs::read(&dir, c"comm", 64).ok()?;
+    comm.truncate(comm.strip_suffix(b"\n").unwrap_or(&comm).len());
+    let uid = procfs::read(&dir, c"status", MOST_FILE).ok().and_then(|bytes| Status::parse(&bytes).uid);
+    let exe = procfs::link(&dir, c"exe").ok();
+    let cgroup = procfs::read(&dir, c"cgroup", MOST_FILE).ok();
+    let cgroup = cgroup.as_deref().and_then(cgroup::path);
+    let cmdline =
+        || procfs::read(&dir, c"cmdline", MOST_CMDLINE + 1).map(|b| arguments(&b)).unwrap_or_default();
+    Some(Process {
+        pid,
+        uid,
+        user: uid.and_then(users::name),
+        unit: cgroup.and_then(cgroup::unit),
+        container: cgroup.and_then(cgroup::container),
+        publishes: publishes::read(&comm, exe.as_deref(), &[])
+            .and_then(|_| publishes::read(&comm, exe.as_deref(), &cmdline())),
+        exe,
+        comm,
+        ..Process::default()
+    })
+}
+
 /// When a process started, in clock ticks since boot. Together with the pid this names the process: ask
 /// again before acting on a pid that was read earlier.
 pub fn start_ticks(pid: u32) -> Option<u64> {
@@ -167,8 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn in_brief_it_is_the_same_process() {
+        let (me, brief) =
+            (read(std::process::id()).expect("this"), super::brief(std::process::id()).expect("this"));
+        let told = |p: Process| (p.pid, p.exe, p.uid, p.user, p.unit, p.container, p.publishes);
+        assert_eq!(brief.comm, me.comm);
+        assert_eq!(told(brief), told(me));
+    }
+
+    #[test]
     fn no_process_is_nothing() {
         assert_eq!(read(0), None);
+        assert_eq!(brief(0), None);
         assert_eq!(read(u32::MAX), None);
     }
 

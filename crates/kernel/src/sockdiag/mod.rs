@@ -241,8 +241,12 @@ fn module_missing(error: Error, module: &'static str) -> Error {
     }
 }
 
-/// Walks until the kernel calls it whole, a few times at most; what stays doubtful is a blind spot.
-fn settled(object: &str, mut walk: impl FnMut() -> Result<Walked, Error>) -> Result<Seen<Walked>, Error> {
+/// Walks until the kernel calls it whole, a few times at most; what stays doubtful is a blind spot. Each walk
+/// begins with forgetting what the one before it brought.
+///
+/// # Errors
+/// Those of the walk.
+pub fn settled(object: &str, mut walk: impl FnMut() -> Result<Walked, Error>) -> Result<Seen<Walked>, Error> {
     let mut walked = walk()?;
     for _ in 1..TRIES {
         if !walked.interrupted {

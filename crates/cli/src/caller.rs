@@ -40,7 +40,7 @@ pub fn caller(as_uid: Option<&str>, netns: &Netns) -> Result<Caller, String> {
 ///
 /// A line that says what is wrong with the name.
 pub fn named(written: &str) -> Result<Caller, String> {
-    let uid = uid(written)?;
+    let uid = uid("--as-uid", written)?;
     Ok(Caller { uid, net_bind_service: uid == 0, note: None })
 }
 
@@ -57,14 +57,19 @@ fn who_called_sudo(uid: u32) -> String {
     format!("judged for {user}, who called sudo; '--as-uid root' judges for root")
 }
 
-fn uid(written: &str) -> Result<u32, String> {
+/// The user that an option names, a number or a name of /etc/passwd.
+///
+/// # Errors
+///
+/// A line that says what is wrong with the name.
+pub fn uid(option: &str, written: &str) -> Result<u32, String> {
     if let Ok(uid) = written.parse::<u32>() {
         return Ok(uid);
     }
     let users = inuse_kernel::process::users::parse(&fs::read("/etc/passwd").unwrap_or_default());
     users.iter().find(|(_, name)| name.as_str() == written).map(|(&uid, _)| uid).ok_or_else(|| {
         let shown: String = inuse_rules::address::escape(written.as_bytes()).chars().take(60).collect();
-        format!("--as-uid '{shown}': there is no such user in /etc/passwd; write a name or a number")
+        format!("{option} '{shown}': there is no such user in /etc/passwd; write a name or a number")
     })
 }
 
@@ -74,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_user_is_a_number_or_a_name() {
-        assert_eq!(uid("1000"), Ok(1000));
-        assert_eq!(uid("root"), Ok(0));
-        let error = uid("no such\u{1b} user").unwrap_err();
+        assert_eq!(uid("--as-uid", "1000"), Ok(1000));
+        assert_eq!(uid("--as-uid", "root"), Ok(0));
+        let error = uid("--as-uid", "no such\u{1b} user").unwrap_err();
         assert!(error.contains("'no such\\u{1b} user'"), "{error}");
     }
 

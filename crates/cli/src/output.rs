@@ -40,6 +40,11 @@ impl Output {
         self.width
     }
 
+    /// Columns of the terminal that stdout is, if it is one: a table may take them all.
+    pub fn terminal(&self) -> Option<usize> {
+        terminal_width().map(|width| width.max(MIN_WIDTH))
+    }
+
     /// Data, to stdout. A failure is kept for the end.
     pub fn data(&mut self, text: &str) {
         if self.failed.is_none() {

@@ -32,7 +32,7 @@ pub fn gather(options: &TableOptions) -> Result<Seen<Table>, Error> {
     };
     let mut blind = Vec::new();
     let mut asked = ask_places(options, &mut table, &mut blind)?;
-    own(&mut table, &mut asked, &options.filter, &mut blind);
+    own(&mut table, &mut asked, &options.filter);
     describe(&mut table);
     narrow(&mut table, &options.filter);
     table.rows.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
@@ -198,7 +198,7 @@ fn note(blind: &mut Vec<BlindSpot>, spot: BlindSpot) {
 
 /// Finds who has the sockets open: one search for all of them, and a thorough one for those that ought to
 /// have shown in it. What closed meanwhile is left out.
-fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter, blind: &mut Vec<BlindSpot>) {
+fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
     let open = table.rows.iter().filter(|row| row.inode != 0 && row.no_owner.is_none());
     let wanted: Vec<Wanted> = open.map(|row| Wanted { inode: row.inode, uid: row.uid }).collect();
     if wanted.is_empty() {
@@ -229,11 +229,9 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter, blind: &mut V
             }
         }
     }
-    for spot in first_blind {
-        note(blind, spot);
-    }
+    table.owners_blind = first_blind;
     table.rows.retain(|row| found.get(&row.inode) != Some(&Ownership::Gone));
-    table.owners = found.into_iter().collect();
+    table.owners = found;
 }
 
 /// The inodes that the same walks bring now; `None` where they fail.
@@ -255,7 +253,7 @@ fn still_there(asked: &mut [SockDiag], filter: &Filter) -> Option<BTreeSet<u64>>
 /// Reads each owner once.
 fn describe(table: &mut Table) {
     let pids: BTreeSet<u32> =
-        table.owners.iter().flat_map(|(_, owner)| owner.holdings()).map(|holding| holding.pid).collect();
+        table.owners.values().flat_map(|owner| owner.holdings()).map(|holding| holding.pid).collect();
     table.processes = pids.into_iter().filter_map(|pid| Some((pid, process::brief(pid)?))).collect();
 }
 

@@ -14,7 +14,7 @@ pub use gather::gather;
 use inuse_kernel::elsewhere::Place;
 use inuse_kernel::netns::NetnsName;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
-use inuse_rules::{Address, Socket, State};
+use inuse_rules::{Address, BlindSpot, Socket, State};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -54,7 +54,7 @@ pub struct Row {
 
 impl Row {
     /// What of a socket of that namespace is kept.
-    fn new(socket: Socket, place: u16) -> Row {
+    pub fn new(socket: Socket, place: u16) -> Row {
         Row {
             address: socket.address,
             remote: socket.remote,
@@ -94,19 +94,18 @@ pub struct Table {
     pub interfaces: BTreeMap<(u16, u32), String>,
     /// Rows that a filter by owner passed over because their owner is hidden: they may fit.
     pub hidden_elsewhere: usize,
-    /// By inode.
-    owners: Vec<(u64, Ownership)>,
+    /// Why owners are hidden, where some are.
+    pub owners_blind: Vec<BlindSpot>,
+    /// Who has a socket open, by its inode.
+    pub owners: BTreeMap<u64, Ownership>,
 }
 
 impl Table {
     /// Who has it open.
     pub fn owner(&self, row: &Row) -> &Ownership {
-        if let Some(why) = row.no_owner {
-            return nobody(why);
-        }
-        match self.owners.binary_search_by_key(&row.inode, |(inode, _)| *inode) {
-            Ok(at) => &self.owners[at].1,
-            Err(_) => NOT_ASKED,
+        match row.no_owner {
+            Some(why) => nobody(why),
+            None => self.owners.get(&row.inode).unwrap_or(NOT_ASKED),
         }
     }
 

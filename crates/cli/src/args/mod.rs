@@ -4,6 +4,7 @@
 mod attempt;
 mod explain;
 mod free;
+mod ls;
 mod next;
 mod wait;
 mod why;
@@ -11,6 +12,7 @@ mod why;
 pub use attempt::AttemptArgs;
 pub use explain::ExplainArgs;
 pub use free::FreeArgs;
+pub use ls::{LsArgs, Proto};
 pub use next::NextArgs;
 pub use wait::WaitArgs;
 pub use why::WhyArgs;
@@ -73,6 +75,11 @@ pub enum Verb {
     /// a session. A plan with an obstacle is not run at all.
     #[command(after_help = free::EXAMPLES, after_long_help = with_exit(free::EXAMPLES, free::EXIT))]
     Free(FreeArgs),
+    /// List what listens, and who it is: process, user, unit, container
+    ///
+    /// TCP listeners, bound UDP sockets and unix listeners, in the order of protocol, port and address. It only looks.
+    #[command(after_help = ls::EXAMPLES, after_long_help = with_exit(ls::EXAMPLES, ls::EXIT))]
+    Ls(LsArgs),
 }
 
 /// What stands behind the options of a long help.

@@ -2,6 +2,7 @@
 
 pub mod explain;
 pub mod free;
+pub mod ls;
 pub mod next;
 mod saved;
 mod typed;

@@ -155,9 +155,9 @@ struct Ancestor {
 }
 
 #[derive(Serialize)]
-struct Blind<'a> {
-    what: &'a str,
-    remedy: &'a str,
+pub(super) struct Blind<'a> {
+    pub(super) what: &'a str,
+    pub(super) remedy: &'a str,
 }
 
 #[derive(Serialize)]
@@ -311,7 +311,7 @@ fn holder(answer: &Answer, socket: &Socket) -> Holder {
 }
 
 /// `127.0.0.1:8080`, `/run/x.sock`, `@name`, without the protocol.
-fn local(address: &Address) -> (Text, Option<String>) {
+pub(super) fn local(address: &Address) -> (Text, Option<String>) {
     match address {
         Address::Inet { local, .. } => (local.to_string(), None),
         Address::Unix { name: UnixName::Path(path), .. } => bytes(path),
@@ -323,7 +323,7 @@ fn local(address: &Address) -> (Text, Option<String>) {
     }
 }
 
-fn no_owner(owners: &Ownership) -> Option<&'static str> {
+pub(super) fn no_owner(owners: &Ownership) -> Option<&'static str> {
     match owners {
         Ownership::NotAsked => Some("not-asked"),
         Ownership::Held(_) => None,
@@ -393,7 +393,7 @@ fn cure_view(cure: &Cure) -> CureView<'_> {
 }
 
 /// Text as it is, or escaped with its bytes in hexadecimal beside it.
-fn bytes(given: &[u8]) -> (Text, Option<String>) {
+pub(super) fn bytes(given: &[u8]) -> (Text, Option<String>) {
     match str::from_utf8(given) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => (escape(given), Some(hex(given))),
@@ -405,7 +405,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Milliseconds since the epoch as `2026-11-20T09:00:00Z`.
-fn timestamp(ms: u64) -> Option<String> {
+pub(super) fn timestamp(ms: u64) -> Option<String> {
     let second = jiff::Timestamp::from_second(i64::try_from(ms / 1000).ok()?).ok()?;
     Some(second.to_string())
 }

@@ -4,6 +4,8 @@ pub mod free;
 pub mod free_json;
 pub mod human;
 pub mod json;
+pub mod ls;
+pub mod ls_json;
 mod rows;
 pub mod wait;
 pub(crate) mod wording;

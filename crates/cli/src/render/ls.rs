@@ -1,0 +1,334 @@
+//! The table of `inuse ls` for people: one row for each address that a program serves, however many processes
+//! and sockets it serves it with. Columns that would be empty are left out.
+//!
+//! On a terminal names are cut so that a row fits, never an address; elsewhere nothing is cut. Names that
+//! others chose are escaped. Not here: JSON (`ls_json`).
+
+use crate::output::Output;
+use anstyle::Style;
+use inuse_bind::table::{Filter, Row, Table, program};
+use inuse_kernel::Seen;
+use inuse_kernel::netns::NetnsName;
+use inuse_kernel::process::users;
+use inuse_rules::BlindSpot;
+use inuse_rules::address::{Address, UnixName, escape};
+use inuse_rules::owner::{NoOwner, Ownership, Process};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+const HEADING: Style = Style::new().bold();
+
+const HEAD: [&str; 10] =
+    ["PROTO", "ADDRESS", "REMOTE", "STATE", "PID", "USER", "PROGRAM", "UNIT", "CONTAINER", "NETNS"];
+const ADDRESS: usize = 1;
+const PID: usize = 4;
+/// Columns from here on give way to a narrow terminal: what stands before them is an address.
+const FIRST_NAME: usize = PID;
+/// The longest IPv6 address with its port: a longer unix path pushes the rest of its own row aside.
+const WIDEST_ADDRESS: usize = 47;
+/// Spaces between columns.
+const GAP: usize = 2;
+/// What is left of a name on the narrowest terminal.
+const NARROWEST_NAME: usize = 8;
+/// NUL bytes at the end of an abstract name that are counted rather than shown: some runtimes fill up to the
+/// 107 bytes that fit.
+const MANY_NULS: usize = 4;
+/// Text that is written at once.
+const CHUNK: usize = 32 * 1024;
+
+type Cells = [String; HEAD.len()];
+
+/// Writes the table; nothing where there is no row.
+pub fn table(table: &Table, output: &mut Output) {
+    let terminal = output.terminal();
+    write(table, terminal, &mut |text| output.data(text));
+}
+
+/// The table in chunks of whole lines, fitted to that many columns.
+pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
+    let lines = lines(table);
+    if lines.is_empty() {
+        return;
+    }
+    // Made twice rather than kept: there may be a hundred thousand of them.
+    let states = table.rows.iter().any(|row| !row.serves());
+    let mut widths = [0; HEAD.len()];
+    let mut widest_inet = 0;
+    for line in &lines {
+        let cells = cells(table, line.clone(), states);
+        if table.rows[line.start].address.port().is_some() {
+            widest_inet = cells[ADDRESS].width().max(widest_inet);
+        }
+        for (column, (width, cell)) in widths.iter_mut().zip(cells).enumerate() {
+            let cell = cell.width();
+            *width = if column == ADDRESS && cell > WIDEST_ADDRESS { *width } else { cell.max(*width) };
+        }
+    }
+    for (column, (width, head)) in widths.iter_mut().zip(HEAD).enumerate() {
+        *width = if *width == 0 && column != ADDRESS { 0 } else { head.width().max(*width) };
+    }
+    fit(&mut widths, widest_inet.max(HEAD[ADDRESS].len()), columns);
+    let head = text_line(&HEAD.map(String::from), &widths);
+    let mut text = format!("{HEADING}{}{HEADING:#}\n", head.trim_end());
+    for line in lines {
+        text.push_str(text_line(&cells(table, line, states), &widths).trim_end());
+        text.push('\n');
+        if text.len() > CHUNK {
+            out(&text);
+            text.clear();
+        }
+    }
+    out(&text);
+}
+
+/// What is said behind the table: that it is empty, and what could not be seen.
+pub fn closing(seen: &Seen<Table>, filter: &Filter) -> Vec<String> {
+    let table = &seen.found;
+    let mut lines = Vec::new();
+    if table.rows.is_empty() {
+        let widened =
+            if filter.all || !filter.states.is_empty() { "" } else { "; --all looks at every socket" };
+        lines.push(match filter.narrows() {
+            true => format!("nothing fits the filter{widened}"),
+            false => format!("nothing listens{widened}"),
+        });
+    }
+    let hidden = table.rows.iter().filter(|row| *table.owner(row) == Ownership::Hidden).count();
+    let root = rustix::process::geteuid().is_root();
+    let (whose, remedy) = if root { ("", "") } else { (" of other users", "; 'sudo inuse ls' shows them") };
+    if hidden > 0 {
+        lines.push(format!("{}{whose}: owner hidden{remedy}", sockets(hidden)));
+    }
+    if table.hidden_elsewhere > 0 {
+        lines.push(format!("{}{whose} may fit: owner hidden{remedy}", sockets(table.hidden_elsewhere)));
+    }
+    let told = !root && hidden + table.hidden_elsewhere > 0;
+    let owners = table.owners_blind.iter().filter(|_| !told);
+    lines.extend(
+        seen.blind
+            .iter()
+            .chain(owners)
+            .map(|BlindSpot { what, remedy }| format!("not seen: {what}; {remedy}")),
+    );
+    lines
+}
+
+fn sockets(count: usize) -> String {
+    if count == 1 { "1 socket".into() } else { format!("{count} sockets") }
+}
+
+/// Rows that make one line: of one address, waiting for others, by the same programs.
+fn lines(table: &Table) -> Vec<Range<usize>> {
+    let mut lines: Vec<Range<usize>> = Vec::new();
+    for (at, row) in table.rows.iter().enumerate() {
+        if let Some(last) = lines.last_mut()
+            && same_service(table, &table.rows[last.start], row)
+        {
+            last.end = at + 1;
+        } else {
+            lines.push(at..at + 1);
+        }
+    }
+    lines
+}
+
+fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
+    let named = |row| -> BTreeSet<_> {
+        let told = |process: &Process| {
+            (program(process).to_vec(), process.uid, process.unit.as_ref().map(|u| u.name.clone()))
+        };
+        table.holders(row).map(|(_, process)| process.map(told)).collect()
+    };
+    let held = |row| matches!(table.owner(row), Ownership::Held(_));
+    a.serves()
+        && (a.place, a.state, &a.address) == (b.place, b.state, &b.address)
+        && !matches!(a.address, Address::Unix { name: UnixName::Unnamed, .. })
+        && held(a)
+        && held(b)
+        && named(a) == named(b)
+}
+
+fn cells(table: &Table, line: Range<usize>, states: bool) -> Cells {
+    let rows = table.rows.get(line).unwrap_or_default();
+    let Some(row) = rows.first() else { return Cells::default() };
+    let mut holders: Vec<(u32, Option<&Process>)> = rows.iter().flat_map(|row| table.holders(row)).collect();
+    holders.sort_by_key(|(pid, _)| *pid);
+    holders.dedup_by_key(|(pid, _)| *pid);
+    let (address, proto) = match &row.address {
+        Address::Inet { transport, .. } => (local(table, row), transport.name()),
+        Address::Unix { kind, name } => (unix(name), kind.scheme()),
+    };
+    let state = if states { row.state.name() } else { "" };
+    let remote = row.remote.map(|remote| remote.to_string());
+    [
+        proto.into(),
+        address,
+        remote.unwrap_or_default(),
+        state.into(),
+        pids(table, row, &holders),
+        users(row, &holders),
+        programs(table, rows, &holders),
+        each(&holders, |process| process.unit.as_ref().map(|unit| escape(unit.name.as_bytes()))),
+        each(&holders, |process| {
+            let container = process.container.as_ref()?;
+            let short = if container.id.len() == 64 {
+                &container.id.as_bytes()[..12]
+            } else {
+                container.id.as_bytes()
+            };
+            Some(format!("{}:{}", container.runtime.name(), escape(short)))
+        }),
+        netns(table, row),
+    ]
+}
+
+/// `0.0.0.0:80`, and with its device as ss(8) writes it, `0.0.0.0%eth0:68`.
+fn local(table: &Table, row: &Row) -> String {
+    let Some((_, local, device)) = row.address.inet() else { return String::new() };
+    let device = match (device, table.interfaces.get(&(row.place, device))) {
+        (0, _) => return local.to_string(),
+        (_, Some(name)) => escape(name.as_bytes()),
+        (index, None) => index.to_string(),
+    };
+    match local {
+        std::net::SocketAddr::V4(v4) => format!("{}%{device}:{}", v4.ip(), v4.port()),
+        std::net::SocketAddr::V6(v6) => format!("[{}%{device}]:{}", v6.ip(), v6.port()),
+    }
+}
+
+fn unix(name: &UnixName) -> String {
+    match name {
+        UnixName::Path(path) => escape(path),
+        UnixName::Abstract(name) => {
+            let text = &name[..name.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1)];
+            match name.len() - text.len() {
+                nuls @ MANY_NULS.. => format!("@{} (+{nuls} NUL)", escape(text)),
+                _ => format!("@{}", escape(name)),
+            }
+        }
+        UnixName::Unnamed => "(unnamed)".into(),
+    }
+}
+
+fn pids(table: &Table, row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
+    if holders.is_empty() {
+        return if *table.owner(row) == Ownership::Hidden { "?".into() } else { "-".into() };
+    }
+    let pids: Vec<String> = holders.iter().map(|(pid, _)| pid.to_string()).collect();
+    pids.join(",")
+}
+
+/// The users of the processes; of the socket, where none is known.
+fn users(row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
+    let of_processes = each(holders, |process| {
+        let named = process.user.as_ref().map(|name| escape(name.as_bytes()));
+        named.or(process.uid.map(|uid| uid.to_string()))
+    });
+    let of_socket = || {
+        let name = |uid| users::name(uid).map_or(uid.to_string(), |name| escape(name.as_bytes()));
+        row.uid.map_or("-".into(), name)
+    };
+    if of_processes.is_empty() { of_socket() } else { of_processes }
+}
+
+fn programs(table: &Table, rows: &[Row], holders: &[(u32, Option<&Process>)]) -> String {
+    let owner = rows.first().map_or(&Ownership::NotAsked, |row| table.owner(row));
+    let named = each(holders, |process| {
+        let name = escape(program(process));
+        Some(match process.publishes.as_ref().map(|p| (p.container_ip, p.container_port)) {
+            Some((Some(ip), Some(port))) => format!("{name} for {}", std::net::SocketAddr::new(ip, port)),
+            Some((None, Some(port))) => format!("{name} for port {port}"),
+            _ => name,
+        })
+    });
+    let named = if named.is_empty() && !holders.is_empty() { "(ended)".into() } else { named };
+    let several = |count: usize, what: &str| (count > 1).then(|| format!("{count} {what}"));
+    let counts: Vec<String> =
+        [several(holders.len(), "processes"), several(rows.len(), "sockets")].into_iter().flatten().collect();
+    let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
+    match owner {
+        Ownership::Held(_) => format!("{named}{counts}"),
+        Ownership::InFlight { .. } => format!("(in flight: {named})"),
+        Ownership::IoUring(_) => format!("(io_uring: {named})"),
+        Ownership::Hidden => "(hidden)".into(),
+        Ownership::Nobody(NoOwner::Kernel) => "(kernel)".into(),
+        Ownership::Nobody(NoOwner::OtherPidNamespace) => "(other pid namespace)".into(),
+        Ownership::Nobody(NoOwner::AcceptQueue | NoOwner::Request) => "(not accepted yet)".into(),
+        Ownership::Nobody(NoOwner::TimeWait | NoOwner::Orphan) => "(no process)".into(),
+        Ownership::NotAsked | Ownership::Gone => "(not known)".into(),
+    }
+}
+
+/// What the holders have, each once.
+fn each(holders: &[(u32, Option<&Process>)], what: impl Fn(&Process) -> Option<String>) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for text in holders.iter().filter_map(|(_, process)| what((*process)?)) {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all.join(",")
+}
+
+/// The name that `--netns` takes, for every namespace but the caller's own.
+fn netns(table: &Table, row: &Row) -> String {
+    let place = table.places.get(usize::from(row.place)).and_then(Option::as_ref);
+    match place
+        .filter(|place| table.places.len() > 1 && Some(place.inode) != table.own_netns)
+        .map(|p| &p.name)
+    {
+        None => String::new(),
+        Some(NetnsName::Name(name)) => escape(name.as_bytes()),
+        Some(NetnsName::Pid(pid)) => format!("of pid {pid}"),
+        Some(NetnsName::Path(path)) => escape(path.as_os_str().as_encoded_bytes()),
+    }
+}
+
+/// Makes a row fit: unix paths may push their own rows aside, then the widest name gives way, until nothing is
+/// left to take.
+fn fit(widths: &mut [usize; HEAD.len()], widest_inet: usize, columns: Option<usize>) {
+    let Some(columns) = columns else { return };
+    let too_wide = |widths: &[usize; HEAD.len()]| {
+        let total: usize = widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum();
+        total.saturating_sub(columns + GAP)
+    };
+    widths[ADDRESS] = widths[ADDRESS].saturating_sub(too_wide(widths)).max(widest_inet);
+    while too_wide(widths) > 0 {
+        match widths[FIRST_NAME..].iter_mut().max() {
+            Some(widest) if *widest > NARROWEST_NAME => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// A row in its columns; behind an address that is wider than its column the others follow without any.
+fn text_line(cells: &Cells, widths: &[usize; HEAD.len()]) -> String {
+    let aside = cells[ADDRESS].width() > widths[ADDRESS];
+    let mut line = String::new();
+    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate().filter(|(_, (_, width))| **width > 0)
+    {
+        let shown = if column < FIRST_NAME { cell.clone() } else { cut(cell, width, column == PID) };
+        let pad = if aside && column >= ADDRESS { 0 } else { width.saturating_sub(shown.width()) };
+        line.push_str(&shown);
+        line.push_str(&" ".repeat(pad + GAP));
+    }
+    line
+}
+
+/// At most that many columns, the last one an ellipsis where something is missing. Of a list of numbers none is
+/// cut in the middle.
+fn cut(text: &str, width: usize, numbers: bool) -> String {
+    if text.width() <= width {
+        return text.into();
+    }
+    let mut room = width.saturating_sub(1);
+    let end = text.char_indices().find(|(_, c)| {
+        let left = room.checked_sub(c.width().unwrap_or(0));
+        room = left.unwrap_or(0);
+        left.is_none()
+    });
+    let kept = &text[..end.map_or(text.len(), |(at, _)| at)];
+    let whole = if numbers { kept.rfind(',').map(|comma| &kept[..=comma]) } else { None };
+    format!("{}…", whole.unwrap_or(kept))
+}

@@ -1,0 +1,66 @@
+//! The words, the exit status, and sockets of this very process.
+
+use super::{fits, inuse};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+pub(super) fn wrong_words() {
+    let check = |arguments: &[&str], says: &str| {
+        let ran = inuse(&[&["ls"], arguments].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(ran.stderr.starts_with("inuse: ") && ran.stderr.contains(says), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    };
+    check(&["--port", "http"], "write a port, or a range as 3000-3999");
+    check(&["--port", "90-80"], "ends before it begins");
+    check(&["--state", "asleep"], "write one of established, syn-sent");
+    check(&["--user", "no such user"], "--user 'no such user'");
+    check(&["--pid", "0"], "0 is not in 1..");
+    check(&["--proto", "sctp"], "possible values: tcp, udp, unix");
+    check(&["--netns", "x", "--all-netns"], "cannot be used with");
+    check(&["8080"], "unexpected argument '8080'");
+}
+
+pub(super) fn this_process_is_listed() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let udp_port = udp.local_addr().expect("bound").port().to_string();
+    let (pid, port) = (std::process::id().to_string(), address.port().to_string());
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let filters: [&[&str]; 6] = [
+        &["--port", &port],
+        &["--pid", &pid, "--port", &format!("{port},{udp_port}")],
+        &["--user", &uid, "--state", "listen", "--port", &format!("{port}-{port}")],
+        &["--program", "l*", "--proto", "tcp,udp"],
+        &["--all", "--pid", &pid],
+        &["--state", "LISTENING", "--proto", "tcp"],
+    ];
+    for filter in filters {
+        let ran = inuse(&[&["ls"], filter].concat());
+        assert_eq!(ran.code, Some(0), "{filter:?} {}", ran.stderr);
+        let row =
+            ran.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(&address.to_string()));
+        let row = row.unwrap_or_else(|| panic!("{filter:?} {}", ran.stdout));
+        assert!(row.split([' ', ',']).any(|word| word == pid), "{row}");
+        assert_eq!(ran.stdout.lines().next().map(|head| head.starts_with("PROTO ")), Some(true));
+    }
+    let value = fits(&inuse(&["ls", "--json", "--port", &udp_port, "--proto", "udp"]).stdout);
+    let socket = &value["sockets"][0];
+    assert_eq!(socket["address"], format!("udp/127.0.0.1:{udp_port}"));
+    assert_eq!((&socket["state"], &socket["no_owner"]), (&"UNCONN".into(), &serde_json::Value::Null));
+    assert_eq!(socket["owners"][0]["pid"], std::process::id());
+    assert_eq!(socket["owners"][0]["comm"].as_str().map(|comm| comm.starts_with("ls-")), Some(true));
+    fits(&inuse(&["ls", "--json", "--all"]).stdout);
+}
+
+pub(super) fn nothing_that_fits() {
+    // A listener that has ended: nobody has its port, unless somebody took it this very moment.
+    let port =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a port").port();
+    let ran = inuse(&["ls", "--port", &port.to_string(), "--proto", "tcp"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
+    assert_eq!(ran.stderr, "inuse: nothing fits the filter; --all looks at every socket\n");
+    let ran = inuse(&["ls", "--port", &port.to_string(), "--proto", "tcp", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+    assert_eq!(fits(&ran.stdout)["sockets"], serde_json::json!([]));
+}

@@ -25,6 +25,9 @@ _inuse() {
             inuse,help)
                 cmd="inuse__subcmd__help"
                 ;;
+            inuse,ls)
+                cmd="inuse__subcmd__ls"
+                ;;
             inuse,next)
                 cmd="inuse__subcmd__next"
                 ;;
@@ -43,6 +46,9 @@ _inuse() {
             inuse__subcmd__help,help)
                 cmd="inuse__subcmd__help__subcmd__help"
                 ;;
+            inuse__subcmd__help,ls)
+                cmd="inuse__subcmd__help__subcmd__ls"
+                ;;
             inuse__subcmd__help,next)
                 cmd="inuse__subcmd__help__subcmd__next"
                 ;;
@@ -59,7 +65,7 @@ _inuse() {
 
     case "${cmd}" in
         inuse)
-            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free help"
+            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free ls help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,7 +139,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__help)
-            opts="why explain next wait free help"
+            opts="why explain next wait free ls help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,6 +194,20 @@ _inuse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        inuse__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         inuse__subcmd__help__subcmd__next)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -223,6 +243,56 @@ _inuse() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__ls)
+            opts="-a -h --all --port --pid --user --program --state --proto --unit --container --netns --all-netns --json --no-color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --program)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proto)
+                    COMPREPLY=($(compgen -W "tcp udp unix" -- "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -44,6 +44,7 @@ complete -c inuse -n "__fish_inuse_needs_command" -a "explain" -d 'Explain a cau
 complete -c inuse -n "__fish_inuse_needs_command" -a "next" -d 'Print the first port at or after an address that can be bound now'
 complete -c inuse -n "__fish_inuse_needs_command" -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
 complete -c inuse -n "__fish_inuse_needs_command" -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
+complete -c inuse -n "__fish_inuse_needs_command" -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
 complete -c inuse -n "__fish_inuse_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
@@ -95,9 +96,26 @@ complete -c inuse -n "__fish_inuse_using_subcommand free" -l reuseport -d 'For a
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l v6only -d 'For a bind with IPV6_V6ONLY set'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand free" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "next" -d 'Print the first port at or after an address that can be bound now'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l port -d 'Only these local ports: 8080, 3000-3999, or several with commas' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l pid -d 'Only what these processes have open' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l user -d 'Only what processes of these users have open, names or numbers' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l program -d 'Only what these programs have open, by name; \'*\' stands for anything' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l state -d 'Only sockets in these states, with or without --all: listen, established, time-wait, …' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l proto -d 'Only these protocols' -r -f -a "tcp\t'TCP'
+udp\t'UDP'
+unix\t'Unix sockets'"
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l unit -d 'Only what these systemd units have open; \'*\' stands for anything' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l container -d 'Only what these containers have open: how their id or name begins' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -s a -l all -d 'Every socket: also connections, TIME_WAIT, what is only bound, and unix sockets that do not listen'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l all-netns -d 'Look in every network namespace that can be found'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l json -d 'Print JSON (schema inuse.ls/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "next" -d 'Print the first port at or after an address that can be bound now'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

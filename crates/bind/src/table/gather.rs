@@ -14,11 +14,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Network namespaces that are entered.
 const MOST_PLACES: usize = 4096;
 
-/// Only the tables of processes, for all sockets at once.
-const TABLES: FindOptions = FindOptions { cloexec: false, beyond_processes: false, deadline: None };
-/// Everything, for the few that are in no table.
-const BEYOND: FindOptions = FindOptions { cloexec: false, beyond_processes: true, deadline: None };
-
 /// All wanted rows with their owners.
 ///
 /// # Errors
@@ -204,7 +199,8 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
     if wanted.is_empty() {
         return;
     }
-    let seen = owners::find(&wanted, &TABLES);
+    let plain = FindOptions { cloexec: false, ..FindOptions::default() };
+    let seen = owners::find(&wanted, &FindOptions { beyond_processes: false, ..plain });
     let mut first_blind = seen.blind;
     let mut found = seen.found;
     if found.values().any(|owner| !matches!(owner, Ownership::Held(_))) {
@@ -221,7 +217,7 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
             })
             .collect();
         if !unclear.is_empty() {
-            let seen = owners::find(&unclear, &BEYOND);
+            let seen = owners::find(&unclear, &plain);
             found.extend(seen.found);
             // Both say what is hidden, the second with fewer sockets in mind.
             if first_blind.is_empty() {

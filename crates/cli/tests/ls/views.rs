@@ -83,6 +83,7 @@ fn servers() -> Facts {
             helper: "docker-proxy".into(),
             container_ip: Some([172, 17, 0, 2].into()),
             container_port: Some(80),
+            container: None,
         });
     };
     let inside = |p: &mut Process| {

@@ -60,7 +60,17 @@ pub(crate) fn answer(attempt: &Attempt, errno: Option<i32>) -> Answer {
             report: None,
         };
     };
-    let report = asker.why(attempt);
+    let mut report = asker.why(attempt);
+    if errno == Errno::EADDRINUSE.linux()
+        && attempt.reuseaddr
+        && report.diagnosis.verdict.outcome == Outcome::Ok
+    {
+        // Of a socket that somebody else bound it is only supposed that it had the option.
+        let plain = asker.why(&Attempt { reuseaddr: false, ..attempt.clone() });
+        if plain.diagnosis.verdict.outcome != Outcome::Ok {
+            report = plain;
+        }
+    }
     Answer { line: Some(line(&report, errno)), report: Some(report) }
 }
 

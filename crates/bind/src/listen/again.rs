@@ -83,13 +83,16 @@ impl Patience {
         mut result: Result<OwnedFd, Failed>,
     ) -> Result<OwnedFd, Failed> {
         let mut pause = SHORTEST_PAUSE;
+        // The file that is there has just been tried to be removed, in vain.
+        let mut tried = true;
         while let Err((address, failure)) = &result {
             let may_pass =
                 matches!(failure.source.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable);
             if !may_pass || Instant::now() >= deadline {
                 break;
             }
-            let waited = until_bindable(address, plan, deadline);
+            let waited = until_bindable(address, plan, deadline, &mut tried);
+            #[cfg(target_os = "linux")]
             if waited == Waited::InVain {
                 break;
             }
@@ -147,22 +150,27 @@ enum Waited {
     /// Nothing tells when it works: try.
     Blindly,
     /// The time is over, or waiting does not help.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    #[cfg(target_os = "linux")]
     InVain,
 }
 
+/// A server that has ended may leave its socket file behind: then it is time to try to remove it, once.
 #[cfg(target_os = "linux")]
-fn until_bindable(address: &Address, plan: &Plan, deadline: Instant) -> Waited {
+fn until_bindable(address: &Address, plan: &Plan, deadline: Instant, tried: &mut bool) -> Waited {
     use crate::wait::{Progress, Waiter};
-    use inuse_rules::Cause;
     let Ok(mut waiter) = Waiter::new(&crate::explain::quickly(), &[plan.attempt(address)]) else {
         return Waited::Blindly;
     };
     loop {
         match waiter.next(Some(deadline)) {
-            // Its server has ended without removing it.
-            Progress::Waiting(why) if why.report.diagnosis.cause == Cause::UnixStale => return Waited::Ready,
-            Progress::Waiting(_) => {}
+            Progress::Waiting(why) => {
+                let unserved = why.report.diagnosis.verdict.by().is_empty();
+                let try_now = unserved && !*tried;
+                *tried = unserved;
+                if try_now {
+                    return Waited::Ready;
+                }
+            }
             Progress::Ready => return Waited::Ready,
             Progress::Hopeless(_) | Progress::Until => return Waited::InVain,
         }
@@ -170,7 +178,7 @@ fn until_bindable(address: &Address, plan: &Plan, deadline: Instant) -> Waited {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn until_bindable(_: &Address, _: &Plan, _: Instant) -> Waited {
+fn until_bindable(_: &Address, _: &Plan, _: Instant, _: &mut bool) -> Waited {
     Waited::Blindly
 }
 

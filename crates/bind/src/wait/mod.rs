@@ -380,7 +380,9 @@ impl Waiter {
             return;
         }
         let began = cpu();
-        if Instant::now() >= self.anew || !self.blocker.still(&mut self.diag) {
+        // Who served a unix path may be gone and its file still there: that the blocker stands says nothing then.
+        let ended = self.events.take_ended();
+        if ended || Instant::now() >= self.anew || !self.blocker.still(&mut self.diag) {
             self.due = true;
             return;
         }

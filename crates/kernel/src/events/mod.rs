@@ -32,6 +32,7 @@ pub struct Events {
     closings: Option<Closings>,
     paths: Option<Paths>,
     processes: BTreeMap<u32, OwnedFd>,
+    ended: bool,
 }
 
 impl Events {
@@ -47,7 +48,7 @@ impl Events {
 
     /// No subscription to sockets.
     pub fn silent() -> Events {
-        Events { closings: None, paths: None, processes: BTreeMap::new() }
+        Events { closings: None, paths: None, processes: BTreeMap::new(), ended: false }
     }
 
     /// Whether the end of sockets is announced.
@@ -81,6 +82,11 @@ impl Events {
         }
     }
 
+    /// Whether one of the watched processes has ended since this was last asked.
+    pub fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Sleeps until something happens or the time is over; `None` sleeps without limit. True when there
     /// is a reason to look again.
     pub fn sleep(&mut self, time: Option<Duration>) -> bool {
@@ -102,6 +108,7 @@ impl Events {
         let others = polled.len() - self.processes.len();
         let ended: Vec<bool> = polled.iter().skip(others).map(|one| !one.revents().is_empty()).collect();
         let mut happened = ended.contains(&true);
+        self.ended |= happened;
         // A pidfd stays readable: it has said what it can.
         let mut ended = ended.into_iter();
         self.processes.retain(|_, _| !ended.next().unwrap_or(false));

@@ -140,6 +140,14 @@ impl AsFd for ShutdownSignal {
     }
 }
 
+impl From<ShutdownSignal> for UnixStream {
+    /// For runtimes that take sockets: `tokio::net::UnixStream::from_std(signal.into())?.readable().await`. Do not
+    /// read from it, as for [`AsFd`].
+    fn from(signal: ShutdownSignal) -> UnixStream {
+        signal.0.into()
+    }
+}
+
 impl AsRawFd for ShutdownSignal {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()

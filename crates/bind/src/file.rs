@@ -144,9 +144,27 @@ pub fn load(path: &Path) -> Result<Saved, FileError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(FileError::TooLarge(path.to_owned()));
     }
-    from_json(&bytes).map_err(|fault| match fault {
-        Fault::Schema(other) => FileError::Schema(path.to_owned(), other),
-        Fault::Json(error) => FileError::Malformed(path.to_owned(), error),
+    from_bytes(&bytes, path)
+}
+
+/// The bytes that [`save`] writes, for who passes them on in another way.
+///
+/// # Errors
+///
+/// What the writer of JSON says; writing to memory does not fail.
+pub fn to_bytes(saved: &Saved) -> io::Result<Vec<u8>> {
+    Ok(to_json(saved)?)
+}
+
+/// Reads what [`to_bytes`] made; `from` says in an error where it came from.
+///
+/// # Errors
+///
+/// [`FileError`], as of [`load`].
+pub fn from_bytes(bytes: &[u8], from: &Path) -> Result<Saved, FileError> {
+    from_json(bytes).map_err(|fault| match fault {
+        Fault::Schema(other) => FileError::Schema(from.to_owned(), other),
+        Fault::Json(error) => FileError::Malformed(from.to_owned(), error),
     })
 }
 

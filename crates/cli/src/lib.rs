@@ -45,6 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         (None, Some(Verb::Wait(args))) => commands::wait::run(args, &mut output),
         (None, Some(Verb::Free(args))) => commands::free::run(args, &mut output),
         (None, Some(Verb::Ls(args))) => commands::ls::run(args, &mut output),
+        (None, Some(Verb::Lab(args))) => commands::lab::run(args, &mut output),
     };
     output.finish(done)
 }

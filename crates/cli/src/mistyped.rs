@@ -23,6 +23,19 @@ pub fn hint(mistake: Mistake) -> Mistake {
     }
 }
 
+/// The names that somebody may have meant by a word: the one that is nearly it, else those that have it as a
+/// part.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> Vec<&'a str> {
+    const MOST: usize = 4;
+    let word = word.to_ascii_lowercase();
+    let near = names.clone().map(|name| (distance(&word, name), name)).filter(|&(distance, _)| distance <= 2);
+    match near.min() {
+        Some((_, name)) => vec![name],
+        None if word.len() < 3 => Vec::new(),
+        None => names.filter(|name| name.contains(word.as_str())).take(MOST).collect(),
+    }
+}
+
 /// How many letters must be put in, left out, changed or swapped with their neighbour (optimal string
 /// alignment); words of more than a few letters are far from everything.
 fn distance(a: &str, b: &str) -> usize {
@@ -52,6 +65,19 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mistyped_names_are_recognised() {
+        let names = ["time-wait", "time-wait-reuseaddr", "listener"];
+        let check =
+            |word: &str, expect: &[&str]| assert_eq!(nearest(word, names.into_iter()), expect, "{word}");
+        check("tiem-wait", &["time-wait"]);
+        check("TimeWait", &["time-wait"]);
+        check("reuseaddr", &["time-wait-reuseaddr"]);
+        check("time", &["time-wait", "time-wait-reuseaddr"]);
+        check("li", &[]);
+        check("coffee", &[]);
+    }
 
     #[test]
     fn mistyped_verbs_are_recognised() {

@@ -11,6 +11,7 @@
 
 mod actor;
 pub mod conformance;
+pub mod play;
 mod required;
 pub mod stage;
 mod sys;
@@ -26,14 +27,18 @@ const ROLE: &str = "__inuse-lab";
 ///
 /// To be called before anything else in `main`, while the process has one thread.
 pub fn helper_main() {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() != Some(ROLE) {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_none_or(|word| word != ROLE) {
         return;
     }
-    match (words.next().as_deref(), words.next()) {
-        (Some("stage"), None) => stage::helper::main(),
-        (Some("actor"), Some(name)) => actor::main(&name),
-        (Some("teach"), Some(kind)) => teach::helper::main(&kind),
+    let words: Option<Vec<String>> = words.map(|word| word.into_string().ok()).collect();
+    let words = words.unwrap_or_default();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["stage"] => stage::helper::main(),
+        ["here"] => stage::helper::here(),
+        ["actor", name] => actor::main(name),
+        ["teach", kind] => teach::helper::main(kind),
+        ["why", ref words @ ..] => play::asker::main(words),
         _ => std::process::exit(2),
     }
 }

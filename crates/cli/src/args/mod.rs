@@ -5,6 +5,7 @@ mod attempt;
 mod explain;
 mod free;
 mod ls;
+mod lab;
 mod next;
 mod wait;
 mod why;
@@ -13,6 +14,7 @@ pub use attempt::AttemptArgs;
 pub use explain::ExplainArgs;
 pub use free::FreeArgs;
 pub use ls::{LsArgs, Proto};
+pub use lab::{LabArgs, LabVerb, ListArgs, PlayArgs};
 pub use next::NextArgs;
 pub use wait::WaitArgs;
 pub use why::WhyArgs;
@@ -80,6 +82,12 @@ pub enum Verb {
     /// TCP listeners, bound UDP sockets and unix listeners, in the order of protocol, port and address. It only looks.
     #[command(after_help = ls::EXAMPLES, after_long_help = with_exit(ls::EXAMPLES, ls::EXIT))]
     Ls(LsArgs),
+    /// Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds
+    ///
+    /// In private namespaces where they are to be had (as root, or where ordinary users may have them), else on
+    /// free loopback ports; nothing else on the machine is touched.
+    #[command(after_help = lab::EXAMPLES, after_long_help = with_exit(lab::EXAMPLES, lab::EXIT))]
+    Lab(LabArgs),
 }
 
 /// What stands behind the options of a long help.

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod free;
 pub mod ls;
+pub mod lab;
 pub mod next;
 mod saved;
 mod typed;

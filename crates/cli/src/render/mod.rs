@@ -6,6 +6,7 @@ pub mod human;
 pub mod json;
 pub mod ls;
 pub mod ls_json;
+pub mod lab;
 mod rows;
 pub mod wait;
 pub(crate) mod wording;

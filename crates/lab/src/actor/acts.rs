@@ -64,6 +64,8 @@ pub(super) fn perform(open: &mut Vec<(String, OwnedFd)>, act: &Act<'_>) -> io::R
             open.push((ring.to_owned(), fd));
         }
         Act::ThreadWithOwnFiles => thread_with_own_files()?,
+        Act::OwnSession => drop(rustix::process::setsid()?),
+        Act::CloseOnInterrupt => sys::interrupt::closes_and_exits()?,
         Act::OwnNetwork => {
             sys::thread::unshare(UnshareFlags::NEWNET)?;
             network::loopback_up()?;

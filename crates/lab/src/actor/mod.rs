@@ -38,6 +38,7 @@ fn start(name: &str) -> io::Result<Actor> {
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     set_name(name)?;
+    crate::sys::interrupt::ends_the_process()?;
     channel::send(&control, &["ok"], &[])?;
     Ok(Actor { control, open: Vec::new() })
 }

@@ -33,9 +33,22 @@ pub(crate) fn main() -> ! {
     std::process::exit(code)
 }
 
+/// Becomes a stage without namespaces of its own, for scenes that are content with a loopback port of the
+/// machine; standard input is the control pipe. Orphans of the scene come to this process, and end with it.
+pub(crate) fn here() -> ! {
+    let adopts = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    match adopts.map_err(|error| error.to_string()).and_then(|()| control_pipe()) {
+        Ok(control) => init::here(control),
+        Err(_) => std::process::exit(1),
+    }
+}
+
+fn control_pipe() -> Result<OwnedFd, String> {
+    rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map_err(|e| format!("the control pipe: {e}"))
+}
+
 fn run() -> Result<(), String> {
-    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
-        .map_err(|error| format!("the control pipe: {error}"))?;
+    let control = control_pipe()?;
     let uids = leave_namespaces().map_err(|error| format!("private namespaces: {error}"))?;
     match fork().map_err(|error| format!("fork: {error}"))? {
         Forked::Child => {

@@ -4,8 +4,10 @@
 //! It has one thread. Everything it waits for has a deadline.
 
 use super::channel::{self, Message};
+use super::ends;
 use super::network;
 use super::rows::{self, Row};
+use super::tap::{self, Tap};
 use super::wire::{act_words, parse_step};
 use crate::ROLE;
 use inuse_rules::Transport;
@@ -29,6 +31,14 @@ const PROGRAM: Duration = Duration::from_secs(60);
 const RUN: &str = "/run/";
 /// The most actors.
 const MOST_ACTORS: usize = 64;
+
+/// What belongs to the stage.
+struct World {
+    actors: Vec<Actor>,
+    /// Whether the namespaces are its own: else only sockets on loopback are.
+    private: bool,
+    tap: Option<Tap>,
+}
 
 /// An actor, as pid 1 knows it.
 struct Actor {
@@ -83,10 +93,36 @@ pub(super) fn main(control: OwnedFd, uids: bool) -> ! {
     });
     let open = ready.is_ok();
     if answer(&control, ready.map_err(other)).is_ok() && open {
-        serve(&control);
+        serve(&control, World { actors: Vec::new(), private: true, tap: Tap::open().ok() });
     }
     // Leaving ends every process of the pid namespace.
     std::process::exit(0)
+}
+
+/// The same without namespaces: what it starts it must end itself.
+pub(super) fn here(control: OwnedFd) -> ! {
+    if answer(&control, Ok(Vec::new())).is_ok() {
+        serve(&control, World { actors: Vec::new(), private: false, tap: None });
+    }
+    end_children();
+    std::process::exit(0)
+}
+
+/// Kills what is left, until nothing is: the children of the killed become ours.
+fn end_children() {
+    let me = rustix::process::getpid().as_raw_nonzero();
+    let file = format!("/proc/{me}/task/{me}/children");
+    for _ in 0..MOST_ACTORS {
+        let children = std::fs::read_to_string(&file).unwrap_or_default();
+        let pids = children.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
+        for pid in pids {
+            // Our own child, which cannot have been replaced before we wait for it.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        if wait(WaitOptions::empty()).is_err() {
+            break;
+        }
+    }
 }
 
 /// Mounts what belongs to the namespaces, and brings loopback up.
@@ -103,11 +139,10 @@ fn prepare() -> Result<(), String> {
 }
 
 /// Obeys until the caller hangs up.
-fn serve(control: &OwnedFd) {
-    let mut actors: Vec<Actor> = Vec::new();
+fn serve(control: &OwnedFd, mut world: World) {
     while let Ok(Some(message)) = channel::receive(control, None) {
-        let done = obey(&mut actors, &message);
-        reap(&mut actors);
+        let done = obey(&mut world, &message);
+        reap(&mut world.actors);
         if answer(control, done).is_err() {
             break;
         }
@@ -133,9 +168,19 @@ fn reap(actors: &mut Vec<Actor>) {
     }
 }
 
-fn obey(actors: &mut Vec<Actor>, message: &Message) -> Done {
+fn obey(world: &mut World, message: &Message) -> Done {
+    let actors = &mut world.actors;
     let words = message.strs();
     match words.as_slice() {
+        ["ends", ports @ ..] => {
+            let known: Vec<(&str, Pid)> = actors.iter().map(|actor| (&actor.name[..], actor.pid)).collect();
+            let ports: Vec<u16> = ports.iter().filter_map(|port| port.parse().ok()).collect();
+            Ok(ends::read(&known, &ports)?.iter().map(ends::to_word).collect())
+        }
+        ["segments"] => match &world.tap {
+            Some(tap) => Ok(tap.drain().iter().map(tap::to_word).collect()),
+            None => Err(other("no segments are recorded here")),
+        },
         ["rows"] => Ok(rows::read()?.iter().map(rows::to_word).collect()),
         ["pid", name] => Ok(vec![find(actors, name)?.pid.as_raw_nonzero().to_string()]),
         ["run", uid, program, arguments @ ..] => {
@@ -143,9 +188,27 @@ fn obey(actors: &mut Vec<Actor>, message: &Message) -> Done {
             run(uid, program, arguments, &message.fds)
         }
         words => match parse_step(words) {
-            Some(step) => play(actors, &step),
+            Some(step) if world.private || needs_nothing_private(&step) => play(actors, &step),
+            Some(_) => Err(other("this takes namespaces of its own")),
             None => Err(other("words that the stage does not know")),
         },
+    }
+}
+
+/// Whether a step changes nothing but the actors and their sockets on loopback.
+fn needs_nothing_private(step: &Step<'_>) -> bool {
+    use inuse_rules::scene::Place;
+    let loopback = |place: &Place<'_>| matches!(place, Place::Inet(at) if at.ip().is_loopback());
+    match step {
+        Step::Actor(_, uid) => *uid == 0,
+        Step::Does(_, Act::Bind(_, place) | Act::Connect(_, place) | Act::ConnectLater(_, place)) => {
+            loopback(place)
+        }
+        Step::Does(_, Act::OwnNetwork) => false,
+        Step::Does(..) | Step::Fails(..) | Step::Signal(..) | Step::Await(_) => true,
+        Step::Sysctl(..) | Step::Interface(..) | Step::Address(..) | Step::Create(..) | Step::Remove(_) => {
+            false
+        }
     }
 }
 
@@ -198,7 +261,8 @@ fn spawn(actors: &[Actor], name: &str, uid: u32, deadline: Instant) -> Result<Ac
     }
     let (control, theirs) = channel::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(name).args([ROLE, "actor", name]).current_dir("/");
+    // A process group of its own, as a shell gives one to each job.
+    command.arg0(name).args([ROLE, "actor", name]).current_dir("/").process_group(0);
     command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
     become_user(&mut command, uid);
     let child = command.spawn()?;
@@ -293,14 +357,19 @@ fn send_signal(actor: &Actor, signal: Signal, deadline: Instant) -> Result<(), T
         Signal::Kill => Number::KILL,
         Signal::Stop => Number::STOP,
         Signal::Continue => Number::CONT,
+        Signal::Interrupt => Number::INT,
     };
-    pidfd_send_signal(&actor.process, number)?;
+    match signal {
+        // Not yet waited for, so that its number is still its own.
+        Signal::Interrupt => rustix::process::kill_process_group(actor.pid, number)?,
+        _ => pidfd_send_signal(&actor.process, number)?,
+    }
     let stopped = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", actor.pid.as_raw_nonzero()))?;
         Ok(stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
     };
     match signal {
-        Signal::Kill => gone(actor, deadline),
+        Signal::Kill | Signal::Interrupt => gone(actor, deadline),
         Signal::Stop => until(deadline, "it did not stop", stopped),
         Signal::Continue => until(deadline, "it did not go on", || stopped().map(|stopped| !stopped)),
     }

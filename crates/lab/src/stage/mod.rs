@@ -21,13 +21,17 @@
 //! it ends, everything on the stage ends with it.
 
 pub(crate) mod channel;
+mod ends;
 pub(crate) mod helper;
 mod init;
 pub(crate) mod network;
 mod rows;
+mod tap;
 pub(crate) mod wire;
 
+pub use ends::End;
 pub use rows::Row;
+pub use tap::Segment;
 
 use crate::ROLE;
 use channel::Message;
@@ -38,6 +42,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -124,15 +129,27 @@ impl Stage {
     /// Opens a stage: network, pid, mount and IPC namespaces of its own, with loopback up, its own /proc
     /// and an empty /run. Needs root, or a kernel that lets ordinary users have user namespaces.
     pub fn open() -> Result<Stage, StageError> {
-        if std::env::args().nth(1).as_deref() == Some(ROLE) {
+        Stage::of_kind("stage")
+    }
+
+    /// A stage without namespaces, for who may not have any: its actors are processes of the caller, and
+    /// use loopback addresses of the machine. It plays what needs no more than that.
+    pub fn here() -> Result<Stage, StageError> {
+        Stage::of_kind("here")
+    }
+
+    fn of_kind(kind: &str) -> Result<Stage, StageError> {
+        if std::env::args_os().nth(1).is_some_and(|word| word == ROLE) {
             // A helper that got this far would start helpers for ever.
             return Err(StageError::Unavailable("main() did not call helper_main() first".into()));
         }
         let (control, theirs) = channel::pair().map_err(StageError::Lost)?;
         let helper = Command::new("/proc/self/exe")
-            .args([ROLE, "stage"])
+            .args([ROLE, kind])
             .stdin(theirs)
             .stdout(Stdio::null())
+            // What Ctrl+C ends is the caller; the stage sees that, and ends what it has started.
+            .process_group(0)
             .spawn()
             .map_err(StageError::Lost)?;
         let mut stage = Stage { control: Some(control), helper, offers: Vec::new(), newcomers: Vec::new() };
@@ -178,6 +195,23 @@ impl Stage {
     pub fn rows(&mut self) -> Result<Vec<Row>, StageError> {
         let words = self.ask(&["rows"], &[])?.or_refused(&"rows")?;
         Ok(words.iter().filter_map(|word| rows::from_word(word)).collect())
+    }
+
+    /// Every socket with a name, by sock_diag, and the actors that have it open; or only those of some ports.
+    pub fn ends(&mut self, ports: &[u16]) -> Result<Vec<End>, StageError> {
+        let mut words = vec!["ends".to_owned()];
+        words.extend(ports.iter().map(u16::to_string));
+        let words = self.ask(&words, &[])?.or_refused(&"ends")?;
+        Ok(words.iter().filter_map(|word| ends::from_word(word)).collect())
+    }
+
+    /// The TCP segments that passed the stage's loopback since the last time; `None` where they are not
+    /// recorded.
+    pub fn segments(&mut self) -> Result<Option<Vec<Segment>>, StageError> {
+        Ok(match self.ask(&["segments"], &[])? {
+            Done::Ok(words) => Some(words.iter().filter_map(|word| tap::from_word(word)).collect()),
+            _ => None,
+        })
     }
 
     /// An actor's pid, in the stage's pid namespace.

@@ -68,6 +68,8 @@ pub(crate) fn act_words(act: &Act<'_>) -> Vec<String> {
         Act::RingRegister(ring, s) => words(["ring", ring, s]),
         Act::ThreadWithOwnFiles => words(["thread"]),
         Act::EndMainThread => words(["endmain"]),
+        Act::OwnSession => words(["setsid"]),
+        Act::CloseOnInterrupt => words(["handler"]),
         Act::OwnNetwork => words(["netns"]),
         Act::Exit => words(["exit"]),
     }
@@ -95,6 +97,8 @@ pub(crate) fn parse_act<'a>(words: &'a [&'a str]) -> Option<Act<'a>> {
         ["ring", ring, s] => Act::RingRegister(ring, s),
         ["thread"] => Act::ThreadWithOwnFiles,
         ["endmain"] => Act::EndMainThread,
+        ["setsid"] => Act::OwnSession,
+        ["handler"] => Act::CloseOnInterrupt,
         ["netns"] => Act::OwnNetwork,
         ["exit"] => Act::Exit,
         _ => return None,
@@ -129,8 +133,8 @@ mod tests {
 
     #[test]
     fn every_step_of_every_scene_reads_back() {
-        for scene in inuse_rules::scene::all() {
-            for step in scene.steps() {
+        for play in inuse_rules::scene::lesson::plays() {
+            for step in play.steps() {
                 let words = step_words(step);
                 let strs: Vec<&str> = words.iter().map(String::as_str).collect();
                 let expect = match *step {

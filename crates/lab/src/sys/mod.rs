@@ -2,6 +2,7 @@
 
 pub(crate) mod fork;
 pub(crate) mod fsuid;
+pub(crate) mod interrupt;
 pub(crate) mod ring;
 pub(crate) mod sockopt;
 pub(crate) mod thread;

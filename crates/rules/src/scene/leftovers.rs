@@ -12,7 +12,7 @@ use crate::cause::Cause;
 use crate::socket::State;
 
 /// As `SERVER`, by a careful programmer: with SO_REUSEADDR.
-const CAREFUL_SERVER: &[Step<'static>] = &[
+pub(super) const CAREFUL_SERVER: &[Step<'static>] = &[
     Actor("server", 0),
     Does("server", Socket("s", Tcp4)),
     Does("server", Set("s", Opt::Reuseaddr, true)),
@@ -30,7 +30,7 @@ const SHARING_SERVER: &[Step<'static>] = &[
 ];
 
 /// A client of that server, accepted.
-const CLIENT: &[Step<'static>] = &[
+pub(super) const CLIENT: &[Step<'static>] = &[
     Actor("client", 0),
     Does("client", Socket("c", Tcp4)),
     Does("client", Connect("c", Inet(HERE))),

@@ -10,6 +10,7 @@
 mod elsewhere;
 mod holders;
 mod leftovers;
+pub mod lesson;
 mod options;
 mod overlaps;
 mod refusals;
@@ -57,27 +58,34 @@ impl Scene {
 
     /// What the machine must offer for it, read off its steps.
     pub fn needs(&self) -> Vec<Need> {
-        let mut needs = Vec::new();
-        let several = |uid: u32| uid != 0;
-        if matches!(self.asker, AskedBy::User(uid) if several(uid))
-            || self.asker == AskedBy::Outside
-            || several(self.attempt.uid)
-            || self.steps().any(|step| matches!(step, Step::Actor(_, uid) if several(*uid)))
-        {
-            needs.push(Need::Uids);
-        }
-        let does = |wanted: fn(&Act<'_>) -> bool| {
-            self.steps()
-                .any(|step| matches!(step, Step::Does(_, act) | Step::Fails(_, act, _) if wanted(act)))
+        let mut needs = needs(self.steps());
+        let mut add = |need, wanted: bool| {
+            if wanted && !needs.contains(&need) {
+                needs.push(need);
+            }
         };
-        if self.attempt.kind.v6() || does(|act| matches!(act, Act::Socket(_, kind) if kind.v6())) {
-            needs.push(Need::Ipv6);
-        }
-        if does(|act| matches!(act, Act::RingRegister(..))) {
-            needs.push(Need::IoUring);
-        }
+        let others = matches!(self.asker, AskedBy::User(1..) | AskedBy::Outside) || self.attempt.uid != 0;
+        add(Need::Uids, others);
+        add(Need::Ipv6, self.attempt.kind.v6());
         needs
     }
+}
+
+/// What the machine must offer for these steps.
+fn needs(steps: impl Iterator<Item = &'static Step<'static>>) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for step in steps {
+        let need = match step {
+            Step::Actor(_, 1..) => Need::Uids,
+            Step::Does(_, Act::Socket(_, kind)) if kind.v6() => Need::Ipv6,
+            Step::Does(_, Act::RingRegister(..)) => Need::IoUring,
+            _ => continue,
+        };
+        if !needs.contains(&need) {
+            needs.push(need);
+        }
+    }
+    needs
 }
 
 /// Who asks why the attempt fails.
@@ -224,17 +232,19 @@ const IN_USE: Answer = Some((Errno::EADDRINUSE, Call::Bind));
 
 /// Every scene.
 pub fn all() -> impl Iterator<Item = &'static Scene> {
-    const LISTS: [&[Scene]; 7] = [
-        holders::SCENES,
-        leftovers::SCENES,
-        overlaps::SCENES,
-        options::SCENES,
-        refusals::SCENES,
-        unix::SCENES,
-        elsewhere::SCENES,
-    ];
-    LISTS.into_iter().flatten()
+    GROUPS.into_iter().flat_map(|(_, scenes)| scenes)
 }
+
+/// The scenes by what they are about.
+pub const GROUPS: [(&str, &[Scene]); 7] = [
+    ("Who has the address", holders::SCENES),
+    ("What a server leaves behind", leftovers::SCENES),
+    ("Addresses that overlap, or do not", overlaps::SCENES),
+    ("Options of both sides", options::SCENES),
+    ("Other refusals", refusals::SCENES),
+    ("Unix sockets", unix::SCENES),
+    ("Nothing in the way", elsewhere::SCENES),
+];
 
 /// The scene of that name.
 pub fn by_name(name: &str) -> Option<&'static Scene> {
@@ -245,6 +255,8 @@ pub fn by_name(name: &str) -> Option<&'static Scene> {
 const P: u16 = 8080;
 /// `127.0.0.1:8080`.
 const HERE: SocketAddr = v4(Ipv4Addr::LOCALHOST, P);
+/// `127.0.0.1:8081`, for what needs two ports.
+const NEXT_DOOR: SocketAddr = v4(Ipv4Addr::LOCALHOST, P + 1);
 /// `0.0.0.0:8080`.
 const ANY: SocketAddr = v4(Ipv4Addr::UNSPECIFIED, P);
 /// `[::1]:8080`.

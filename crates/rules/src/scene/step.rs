@@ -76,6 +76,11 @@ pub enum Act<'a> {
     ThreadWithOwnFiles,
     /// The main thread ends; another one goes on.
     EndMainThread,
+    /// setsid(2): out of the process group that the terminal's Ctrl+C reaches.
+    OwnSession,
+    /// sigaction(2): from now on SIGINT runs a handler that closes every socket of the actor, whenever it was
+    /// opened, and ends the process with status 0.
+    CloseOnInterrupt,
     /// unshare(2) with `CLONE_NEWNET`: a network namespace of its own, with loopback up.
     OwnNetwork,
     /// exit(2).
@@ -179,11 +184,14 @@ pub enum Signal {
     Stop,
     /// SIGCONT.
     Continue,
+    /// SIGINT to the process group, as the terminal sends it for Ctrl+C; the step ends when the process is
+    /// gone.
+    Interrupt,
 }
 
 impl Signal {
     /// Every signal.
-    pub const ALL: [Signal; 3] = [Signal::Kill, Signal::Stop, Signal::Continue];
+    pub const ALL: [Signal; 4] = [Signal::Kill, Signal::Stop, Signal::Continue, Signal::Interrupt];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -191,6 +199,7 @@ impl Signal {
             Signal::Kill => "SIGKILL",
             Signal::Stop => "SIGSTOP",
             Signal::Continue => "SIGCONT",
+            Signal::Interrupt => "SIGINT",
         }
     }
 }
@@ -291,6 +300,8 @@ impl fmt::Display for Act<'_> {
             }
             Act::ThreadWithOwnFiles => f.write_str("pthread_create(); in it: unshare(CLONE_FILES)"),
             Act::EndMainThread => f.write_str("pthread_create(); pthread_exit() in the main thread"),
+            Act::OwnSession => f.write_str("setsid()"),
+            Act::CloseOnInterrupt => f.write_str("sigaction(SIGINT, close_all_and_exit)"),
             Act::OwnNetwork => f.write_str("unshare(CLONE_NEWNET)"),
             Act::Exit => f.write_str("exit(0)"),
         }

@@ -319,6 +319,7 @@ impl Player {
                     )));
                 }
                 let errno = answer.map(|(errno, _)| errno);
+                let call = errno.map_or_else(|| call.clone(), |errno| format!("{call} = -1 {errno}"));
                 let acts = vec![self.acted("newcomer".into(), call, Some(errno))?];
                 self.parts.push_front(Part::Wait { wanted, at_least, at_most, says: says.clone() });
                 return Ok((if first { says } else { String::new() }, acts, Told::Waiting { at, passed }));

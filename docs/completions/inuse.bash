@@ -25,6 +25,9 @@ _inuse() {
             inuse,help)
                 cmd="inuse__subcmd__help"
                 ;;
+            inuse,lab)
+                cmd="inuse__subcmd__lab"
+                ;;
             inuse,ls)
                 cmd="inuse__subcmd__ls"
                 ;;
@@ -46,6 +49,9 @@ _inuse() {
             inuse__subcmd__help,help)
                 cmd="inuse__subcmd__help__subcmd__help"
                 ;;
+            inuse__subcmd__help,lab)
+                cmd="inuse__subcmd__help__subcmd__lab"
+                ;;
             inuse__subcmd__help,ls)
                 cmd="inuse__subcmd__help__subcmd__ls"
                 ;;
@@ -58,6 +64,12 @@ _inuse() {
             inuse__subcmd__help,why)
                 cmd="inuse__subcmd__help__subcmd__why"
                 ;;
+            inuse__subcmd__help__subcmd__lab,list)
+                cmd="inuse__subcmd__help__subcmd__lab__subcmd__list"
+                ;;
+            inuse__subcmd__lab,list)
+                cmd="inuse__subcmd__lab__subcmd__list"
+                ;;
             *)
                 ;;
         esac
@@ -65,7 +77,7 @@ _inuse() {
 
     case "${cmd}" in
         inuse)
-            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free ls help"
+            opts="-v -h -V --json --verbose --reuseaddr --reuseport --v6only --as-uid --netns --save --redact --snapshot --probe --no-color --generate --help --version why explain next wait free ls lab help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,7 +151,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__help)
-            opts="why explain next wait free ls help"
+            opts="why explain next wait free ls lab help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,6 +195,34 @@ _inuse() {
         inuse__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__lab)
+            opts="list"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__lab__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -238,6 +278,34 @@ _inuse() {
             ;;
         inuse__subcmd__help__subcmd__why)
             opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__lab)
+            opts="-h --json --pause --keep --no-color --help list"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__lab__subcmd__list)
+            opts="-h --json --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

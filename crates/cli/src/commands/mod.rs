@@ -2,8 +2,8 @@
 
 pub mod explain;
 pub mod free;
-pub mod ls;
 pub mod lab;
+pub mod ls;
 pub mod next;
 mod saved;
 mod typed;

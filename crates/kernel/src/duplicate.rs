@@ -6,6 +6,7 @@
 //!
 //! Not here: what is asked of it (`options`, `owners`).
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
@@ -13,19 +14,34 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 /// The socket with this inode that the process (or the thread, for a table of its own) has as `fd`.
 /// ESTALE when that descriptor is something else by now; EPERM without the rights of ptrace(2).
 pub(crate) fn socket(pid: u32, tid: Option<u32>, fd: u32, inode: u64) -> Result<OwnedFd> {
-    let fd = i32::try_from(fd).map_err(|_| Errno::BADF)?;
-    let pidfd = match tid {
-        None => rustix::process::pidfd_open(task(pid)?, PidfdFlags::empty())?,
-        // Linux 6.9; EINVAL before.
-        Some(tid) => {
-            rustix::process::pidfd_open(task(tid)?, PidfdFlags::from_bits_retain(libc::PIDFD_THREAD))?
-        }
-    };
-    let duplicate = rustix::process::pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty())?;
+    let duplicate = descriptor(&table(pid, tid)?, fd)?;
     match socket_inode(&duplicate)? {
         Some(found) if found == inode => Ok(duplicate),
         _ => Err(Errno::STALE),
     }
+}
+
+/// A pidfd of a process, or of a thread, for a table of its own.
+pub(crate) fn table(pid: u32, tid: Option<u32>) -> Result<OwnedFd> {
+    match tid {
+        None => rustix::process::pidfd_open(task(pid)?, PidfdFlags::empty()),
+        // Linux 6.9; EINVAL before.
+        Some(tid) => {
+            rustix::process::pidfd_open(task(tid)?, PidfdFlags::from_bits_retain(libc::PIDFD_THREAD))
+        }
+    }
+}
+
+/// What the owner of that table has as `fd`, whatever it is. EBADF where it has nothing there.
+pub(crate) fn descriptor(table: &OwnedFd, fd: u32) -> Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(|_| Errno::BADF)?;
+    rustix::process::pidfd_getfd(table, fd, PidfdGetfdFlags::empty())
+}
+
+/// Whether the process or thread of a pidfd has not ended.
+pub(crate) fn is_alive(table: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(table, PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
 }
 
 /// The inode of an open socket in sockfs, as its link in /proc shows it; `None` for any other file.

@@ -1,18 +1,26 @@
-//! The options of a live socket in another process: SO_REUSEADDR, SO_REUSEPORT, IPV6_V6ONLY and the
-//! bound device, which no listing of sockets shows.
+//! The options of a live socket in another process, which no listing of sockets shows. Here the four that decide a
+//! bind: SO_REUSEADDR, SO_REUSEPORT, IPV6_V6ONLY and the bound device; in the modules below every option.
 //!
 //! A duplicate is made by pidfd_getfd(2), checked to be the socket meant, asked, and dropped before the
-//! answer is returned: while it is held it keeps the address taken. Nothing is set. The right to do so is
-//! that of ptrace(2), `PTRACE_MODE_ATTACH_REALCREDS`.
+//! answer is returned: while it is held it keeps the address taken. Nothing is set without the feature
+//! `set-options`. The right to do so is that of ptrace(2), `PTRACE_MODE_ATTACH_REALCREDS`.
 //!
 //! Not here: sockets without a holder (TIME_WAIT, orphans), and those that no table of open files has.
+
+pub mod fresh;
+pub mod live;
+mod measure;
+pub mod spec;
+pub mod table;
+pub mod value;
+pub mod words;
 
 use crate::process::{status::Status, users};
 use crate::sys::getsockopt::socket_int;
 use crate::{duplicate, procfs};
 use inuse_rules::socket::Learned;
 use inuse_rules::{BlindSpot, Holding, Options};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
 use std::fmt;
@@ -53,6 +61,10 @@ impl From<LiveOptions> for Options {
 pub enum Unread {
     /// The process has ended or closed it, or that descriptor is another socket by now.
     Gone,
+    /// The process has nothing open under that number.
+    Closed,
+    /// What the process has open under that number is no socket.
+    NoSocket,
     /// The kernel refused.
     Refused {
         /// What is missing, as a sentence part ("CAP_SYS_PTRACE, since …").
@@ -89,7 +101,7 @@ impl Unread {
     /// The same as something that was not seen.
     pub fn blind_spot(&self, pid: u32) -> BlindSpot {
         let remedy = match self {
-            Unread::Gone => "look again".to_owned(),
+            Unread::Gone | Unread::Closed | Unread::NoSocket => "look again".to_owned(),
             Unread::Refused { needs } if rustix::process::geteuid().is_root() => format!("it needs {needs}"),
             Unread::Refused { needs } => format!("run it as root (sudo): it needs {needs}"),
             Unread::TooOld => "a newer kernel".to_owned(),
@@ -103,6 +115,8 @@ impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unread::Gone => f.write_str("the process no longer has that socket"),
+            Unread::Closed => f.write_str("the process has nothing open under that number"),
+            Unread::NoSocket => f.write_str("what the process has open under that number is no socket"),
             Unread::Refused { needs } => write!(f, "reading them needs {needs}"),
             Unread::TooOld => f.write_str("this kernel has no pidfd_getfd"),
             Unread::Other(errno) => errno.fmt(f),
@@ -146,7 +160,11 @@ fn missing_right(pid: u32) -> String {
     let status = |who: &str| read(&format!("{who}/status"), 64 * 1024).map(|bytes| Status::parse(&bytes));
     let yama = read("sys/kernel/yama/ptrace_scope", 16).and_then(|bytes| procfs::decimal(bytes.trim_ascii()));
     let (own, other) = (status("self").unwrap_or_default(), status(&pid.to_string()).unwrap_or_default());
-    why_refused(&own, &other, pid, yama, users::name)
+    // One's own descriptors pass every check of ptrace(2): what is refused even there is forbidden altogether.
+    let forbidden = duplicate::table(std::process::id(), None)
+        .and_then(|table| duplicate::descriptor(&table, table.as_raw_fd().unsigned_abs()))
+        .is_err_and(|errno| errno == Errno::PERM);
+    why_refused(&own, &other, pid, yama, forbidden, users::name)
 }
 
 fn why_refused(
@@ -154,11 +172,17 @@ fn why_refused(
     other: &Status,
     pid: u32,
     yama: Option<u64>,
+    forbidden: bool,
     name: impl Fn(u32) -> Option<String>,
 ) -> String {
     const CAP_SYS_PTRACE: u64 = 1 << 19;
     if yama == Some(3) {
         return "a kernel started anew with kernel.yama.ptrace_scope below 3: at 3 nobody may".to_owned();
+    }
+    if forbidden {
+        return "a seccomp profile without the ban on pidfd_getfd(2), which a container's default one has (there \
+                --cap-add SYS_PTRACE lifts it)"
+            .to_owned();
     }
     if own.capabilities & CAP_SYS_PTRACE != 0 {
         return "CAP_SYS_PTRACE in the user namespace of that process, and no security policy against it"
@@ -172,8 +196,13 @@ fn why_refused(
         (_, Some(scope @ 1..)) => {
             format!("CAP_SYS_PTRACE, since kernel.yama.ptrace_scope is {scope}")
         }
+        _ if other.capabilities & !own.capabilities != 0 => {
+            format!("CAP_SYS_PTRACE, since process {pid} has more capabilities than the caller")
+        }
         _ => {
-            format!("CAP_SYS_PTRACE, since process {pid} has more rights than the caller or is not dumpable")
+            format!(
+                "CAP_SYS_PTRACE, since process {pid} is not dumpable (PR_SET_DUMPABLE), or has other group ids"
+            )
         }
     }
 }
@@ -184,7 +213,6 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     fn own(socket: impl AsFd) -> (Holding, u64) {
-        use std::os::fd::AsRawFd as _;
         let socket = socket.as_fd();
         let inode = rustix::fs::fstat(socket).expect("an open socket").st_ino;
         let fds = vec![socket.as_raw_fd() as u32];
@@ -220,7 +248,7 @@ mod tests {
         let user = |uid, capabilities| Status { uid: Some(uid), groups: Vec::new(), capabilities };
         let name = |uid| (uid == 0).then(|| "root".to_owned());
         let check = |own: Status, other, yama, expect: &str| {
-            let got = why_refused(&own, &other, 7, yama, name);
+            let got = why_refused(&own, &other, 7, yama, false, name);
             assert!(got.contains(expect), "{got}");
         };
         check(user(1000, 0), user(0, 0), None, "process 7 belongs to user root");
@@ -230,5 +258,8 @@ mod tests {
         check(user(0, u64::MAX), user(0, 0), Some(3), "below 3");
         check(user(0, u64::MAX), user(0, 0), Some(0), "security policy");
         check(user(1000, 0), Status::default(), None, "not dumpable");
+        check(user(1000, 0), user(1000, 1 << 10), Some(0), "more capabilities");
+        let got = why_refused(&user(1000, 0), &user(1000, 0), 7, None, true, name);
+        assert!(got.contains("seccomp"), "{got}");
     }
 }

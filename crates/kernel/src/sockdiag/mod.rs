@@ -10,7 +10,6 @@ mod unix;
 
 #[cfg(feature = "bpf")]
 pub(crate) use inet::{AF_INET, AF_INET6};
-#[cfg(feature = "bpf")]
 pub(crate) use query::state;
 pub use query::{InetQuery, Ports, States};
 pub use unix::UnixRow;

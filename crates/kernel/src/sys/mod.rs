@@ -9,3 +9,5 @@ pub(crate) mod kcmp;
 #[cfg(feature = "bpf")]
 pub(crate) mod mapped;
 pub(crate) mod ns_owner;
+#[cfg(feature = "set-options")]
+pub(crate) mod setsockopt;

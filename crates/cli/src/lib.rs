@@ -46,6 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         (None, Some(Verb::Free(args))) => commands::free::run(args, &mut output),
         (None, Some(Verb::Ls(args))) => commands::ls::run(args, &mut output),
         (None, Some(Verb::Lab(args))) => commands::lab::run(args, &mut output),
+        (None, Some(Verb::Opts(args))) => commands::opts::run(args, &mut output),
     };
     output.finish(done)
 }

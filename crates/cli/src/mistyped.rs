@@ -38,7 +38,7 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> 
 
 /// How many letters must be put in, left out, changed or swapped with their neighbour (optimal string
 /// alignment); words of more than a few letters are far from everything.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     match (a, b) {
         ([], rest) | (rest, []) => rest.len(),

@@ -7,6 +7,7 @@ mod free;
 mod lab;
 mod ls;
 mod next;
+mod opts;
 mod wait;
 mod why;
 
@@ -16,6 +17,7 @@ pub use free::FreeArgs;
 pub use lab::{LabArgs, LabVerb, ListArgs, PlayArgs};
 pub use ls::{LsArgs, Proto};
 pub use next::NextArgs;
+pub use opts::OptsArgs;
 pub use wait::WaitArgs;
 pub use why::WhyArgs;
 
@@ -88,6 +90,12 @@ pub enum Verb {
     /// free loopback ports; nothing else on the machine is touched.
     #[command(after_help = lab::EXAMPLES, after_long_help = with_exit(lab::EXAMPLES, lab::EXIT))]
     Lab(LabArgs),
+    /// Show the options of live sockets, and set them without a restart
+    ///
+    /// Reads every option of the sockets that hold an address or belong to a process, and says which ones the program
+    /// changed. With NAME=VALUE it sets them on the live sockets: what is asked, and what the kernel made of it.
+    #[command(after_help = opts::EXAMPLES, after_long_help = with_exit(opts::EXAMPLES, opts::EXIT))]
+    Opts(OptsArgs),
 }
 
 /// What stands behind the options of a long help.

@@ -96,7 +96,7 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
 }
 
 /// Asks once, where somebody can see the question and answer it.
-fn agreed(output: &mut Output) -> bool {
+pub(super) fn agreed(output: &mut Output) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         output.say("nothing was done: there is no terminal to ask on; '--yes' agrees to this plan");
         return false;

@@ -5,6 +5,7 @@ pub mod free;
 pub mod lab;
 pub mod ls;
 pub mod next;
+pub mod opts;
 mod saved;
 mod typed;
 pub mod wait;

@@ -77,6 +77,10 @@ fn adapted(command: &Command, attempt: &Attempt, args: &WhyArgs, own: Option<&[u
         (b"inuse", Some(b"wait" | b"free")) => {
             rest.splice(1..1, options(attempt, &args.attempt));
         }
+        (b"inuse", Some(b"opts")) => {
+            let netns = args.attempt.netns.as_deref();
+            rest.splice(1..1, netns.map(|netns| [b"--netns=", netns.as_bytes()].concat()));
+        }
         (b"inuse" | b"ss" | b"sysctl" | b"ip", _) => entered = enter(args),
         _ => {}
     }
@@ -165,6 +169,7 @@ mod tests {
         check(Some("blue"), 1000, "inuse why tcp/:::80", "inuse why --netns=blue tcp/:::80");
         check(Some("7"), 1000, "sudo inuse why 80", "sudo inuse why --netns=7 80");
         check(Some("blue"), 0, "inuse wait 80", "inuse wait --netns=blue 80");
+        check(Some("blue"), 0, "inuse opts 80 SO_REUSEADDR=1", "inuse opts --netns=blue 80 SO_REUSEADDR=1");
         check(None, 1000, "inuse wait 80", "inuse wait 80");
     }
 

@@ -7,6 +7,8 @@ pub mod json;
 pub mod lab;
 pub mod ls;
 pub mod ls_json;
+pub mod opts;
+pub mod opts_json;
 mod rows;
 pub mod wait;
 pub(crate) mod wording;

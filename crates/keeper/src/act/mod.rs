@@ -6,8 +6,11 @@
 //! A process is signalled only through a [`evidence::Target`], which only the check of its identity can
 //! make; nothing else in this crate can send a signal. A plan with one obstacle is not run at all: nobody is
 //! stopped for an address that stays taken.
+//!
+//! [`options`] reads and sets the options of live sockets instead, with evidence of its own.
 
 pub mod evidence;
+pub mod options;
 pub mod plan;
 mod run;
 pub mod surroundings;

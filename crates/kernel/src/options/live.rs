@@ -189,6 +189,12 @@ impl Live {
         Live { socket, kind, inode: 0 }
     }
 
+    /// Whether it is the socket with that inode and cookie; a cookie of 0 is not known.
+    pub fn is(&self, inode: u64, cookie: u64) -> bool {
+        let same = || sockopt::socket_cookie(&self.socket).is_ok_and(|found| found == cookie);
+        self.inode == inode && (cookie == 0 || same())
+    }
+
     /// What it is.
     pub fn traits(&self) -> Traits {
         let Live { socket, kind, inode } = self;

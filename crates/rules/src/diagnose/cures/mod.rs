@@ -78,8 +78,8 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         Cause::ClosingOrphan | Cause::FinWait2 | Cause::TimeWait => leftovers::by_state(case),
         Cause::UnixStale => address::unlink(case),
         Cause::UnixNotASocket => address::not_a_socket(case),
-        Cause::Listener
-        | Cause::Udp
+        Cause::Listener => stop::processes(case).into_iter().chain(stop::mend(case)).collect(),
+        Cause::Udp
         | Cause::BoundNotListening
         | Cause::WorkersOutlivedMaster
         | Cause::InFlight

@@ -79,6 +79,32 @@ fn freed(case: &Case, processes: &[&Process], cure: Cure) -> Cure {
     Cure { commands: vec![command], ..cure }
 }
 
+/// A server that is to be restarted, and lacks SO_REUSEADDR: the live one can be given it. That alone lets nobody in
+/// while it listens; it decides what its connections refuse once it has ended.
+pub(super) fn mend(case: &Case) -> Option<Cure> {
+    let lacks = |socket: &Socket| {
+        matches!(socket.inet(), Some((Transport::Tcp, ..)))
+            && socket.state == State::Listen
+            && socket.options.reuseaddr == Some(false)
+            && matches!(socket.owners, Ownership::Held(_))
+    };
+    if case.blockers().next().is_none() || !case.blockers().all(lacks) {
+        return None;
+    }
+    let all = who::processes(case.snapshot, case.blockers());
+    let address = case.attempt.address.to_string();
+    let words = ["inuse", "opts", &address, "SO_REUSEADDR=1"];
+    let needs = needs(case, &all);
+    let command = if needs.is_some() { as_root(case, &words) } else { Command::new(words) };
+    let says = "If this server is to be restarted: it was made without SO_REUSEADDR, and its connections would refuse \
+                the next start for a minute or more. Give the live server and its connections the option now; then \
+                a next start that sets SO_REUSEADDR before bind() succeeds at once. The same program unchanged, \
+                without the option, would still be refused.";
+    let mut cure = cure(Action::SetOption, says.into(), vec![command], "nobody".into(), needs);
+    cure.promise = Promise::FromNowOn;
+    Some(cure)
+}
+
 /// The processes that inherited the socket, and the mend in the program that let them.
 pub(super) fn heirs(case: &Case) -> Vec<Cure> {
     let all = who::processes(case.snapshot, case.blockers());

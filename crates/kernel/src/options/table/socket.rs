@@ -157,8 +157,8 @@ pub(super) const OPTIONS: &[Spec] = &[
         .since("5.11")
         .says("Keeps the card's interrupts off while the program polls."),
     so(70, "SO_BUSY_POLL_BUDGET", number(0, 65535))
-        .default("8")
         .since("5.11")
+        .unreadable()
         .says("How many packets one busy poll takes."),
     so(73, "SO_RESERVE_MEM", count(Unit::Bytes))
         .default("0")
@@ -318,6 +318,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     so(84, "SO_INQ", Form::Switch)
         .since("6.17")
         .on(Sockets::UNIX)
+        .unreadable()
         .forced(STAMPS)
         .says("Gives the reader of a unix stream the number of bytes that are still there."),
     so(41, "SO_WIFI_STATUS", Form::Switch)

@@ -2,6 +2,8 @@
 //!
 //! What it does to every cause is tested on a stage, in the lab.
 
+mod terminal;
+
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -13,8 +13,6 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_millis(700);
 /// The bytes that a dead server still has to deliver.
 const LAST_WORDS: usize = 3 << 20;
-/// The rounds of the race for a pid.
-const ROUNDS: usize = 50;
 
 /// Plays a role, if this run has one.
 pub(crate) fn play() -> bool {
@@ -25,7 +23,7 @@ pub(crate) fn play() -> bool {
         ["__supervisor", address] => supervise(address),
         ["__first"] => first(),
         ["__delivers"] => delivers(),
-        ["__race"] => race(),
+        ["__race", rounds] => race(rounds.parse().expect("a number")),
         ["__pid-is-port"] => pid_is_port(),
         _ => return false,
     }
@@ -121,9 +119,9 @@ fn delivers() {
 
 /// Between the look and the act the holder ends, and its pid is given to somebody else, who must live.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
-fn race() {
+fn race(rounds: usize) {
     let (mut reused, mut harmed) = (0, 0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut holder = server("127.0.0.1:8080");
         let attempt = tcp("127.0.0.1:8080");
         let mut freer = Freer::new(&WhyOptions::default()).expect("sock_diag");
@@ -151,7 +149,7 @@ fn race() {
         newcomer.kill().expect("our child");
         newcomer.wait().expect("its end");
     }
-    println!("rounds: {ROUNDS}\nreused: {reused}\nharmed: {harmed}");
+    println!("rounds: {rounds}\nreused: {reused}\nharmed: {harmed}");
 }
 
 /// A process whose pid is the number of the port has nothing to do with it.

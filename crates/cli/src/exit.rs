@@ -16,6 +16,8 @@ pub enum ExitStatus {
     CannotSay,
     /// 2: the words were wrong; nothing was done.
     WrongWords,
+    /// The status of a program that was run.
+    Program(u8),
 }
 
 impl ExitStatus {
@@ -27,6 +29,7 @@ impl ExitStatus {
             ExitStatus::WrongWords => 2,
             ExitStatus::CannotSay => 3,
             ExitStatus::OtherRefusal => 4,
+            ExitStatus::Program(status) => status,
         }
     }
 

@@ -25,6 +25,10 @@ use std::ffi::OsString;
 
 /// Reads the command line, does what it says, and gives back how the process should end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(status) = commands::stub::run(&arguments) {
+        return status;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
@@ -47,6 +51,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         (None, Some(Verb::Ls(args))) => commands::ls::run(args, &mut output),
         (None, Some(Verb::Lab(args))) => commands::lab::run(args, &mut output),
         (None, Some(Verb::Opts(args))) => commands::opts::run(args, &mut output),
+        (None, Some(Verb::Run(args))) => commands::run::run(args, &mut output),
+        (None, Some(Verb::Ctl(args))) => commands::ctl::run(args, &mut output),
     };
     output.finish(done)
 }

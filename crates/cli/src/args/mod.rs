@@ -2,22 +2,26 @@
 //! from it. Each verb has its words in a file of its own.
 
 mod attempt;
+mod ctl;
 mod explain;
 mod free;
 mod lab;
 mod ls;
 mod next;
 mod opts;
+mod run;
 mod wait;
 mod why;
 
 pub use attempt::AttemptArgs;
+pub use ctl::{CtlArgs, What};
 pub use explain::ExplainArgs;
 pub use free::FreeArgs;
 pub use lab::{LabArgs, LabVerb, ListArgs, PlayArgs};
 pub use ls::{LsArgs, Proto};
 pub use next::NextArgs;
 pub use opts::OptsArgs;
+pub use run::{LogForm, RunArgs};
 pub use wait::WaitArgs;
 pub use why::WhyArgs;
 
@@ -96,6 +100,16 @@ pub enum Verb {
     /// changed. With NAME=VALUE it sets them on the live sockets: what is asked, and what the kernel made of it.
     #[command(after_help = opts::EXAMPLES, after_long_help = with_exit(opts::EXAMPLES, opts::EXIT))]
     Opts(OptsArgs),
+    /// Run a program, hold its addresses, and restart it without a gap
+    ///
+    /// It binds and listens, and gives the sockets to the program. At a restart the new process starts beside the
+    /// old one, which is told to end only when the new one is ready. A new one that fails leaves the old one as it
+    /// was. A program that crashes is started again, and connections wait meanwhile.
+    #[command(after_help = run::EXAMPLES, after_long_help = with_exit(run::EXAMPLES, run::EXIT))]
+    Run(RunArgs),
+    /// Ask an 'inuse run' how things are, or to restart or stop its program
+    #[command(after_help = ctl::EXAMPLES, after_long_help = with_exit(ctl::EXAMPLES, ctl::EXIT))]
+    Ctl(CtlArgs),
 }
 
 /// What stands behind the options of a long help.

@@ -1,12 +1,15 @@
 //! One verb, one file.
 
+pub mod ctl;
 pub mod explain;
 pub mod free;
 pub mod lab;
 pub mod ls;
 pub mod next;
 pub mod opts;
+pub mod run;
 mod saved;
+pub mod stub;
 mod typed;
 pub mod wait;
 pub mod why;

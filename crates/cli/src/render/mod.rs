@@ -1,5 +1,6 @@
 //! The views of an answer: for people (`human`) and for programs (`json`).
 
+pub mod ctl;
 pub mod free;
 pub mod free_json;
 pub mod human;
@@ -10,6 +11,7 @@ pub mod ls_json;
 pub mod opts;
 pub mod opts_json;
 mod rows;
+pub mod run;
 pub mod wait;
 pub(crate) mod wording;
 mod wrap;

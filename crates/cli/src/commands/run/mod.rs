@@ -1,0 +1,104 @@
+//! `inuse run`: holds addresses, and a program that serves them.
+//!
+//! Here are the words, and the sockets that are bound before anything is started (`sockets`). The supervising
+//! itself is `inuse_keeper::hold`, the view of each step `render::run`.
+
+mod owner;
+mod sockets;
+
+use crate::args::RunArgs;
+use crate::exit::ExitStatus;
+use crate::output::Output;
+use crate::render::run::Log;
+use inuse_keeper::hold::ctl::{self, Place};
+use inuse_keeper::hold::log::Step;
+use inuse_keeper::hold::supervise::Rules;
+use inuse_keeper::hold::{self, Held, Options, Ready};
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// Supervises until the program has ended for good.
+pub fn run(args: &RunArgs, output: &mut Output) -> ExitStatus {
+    // First of all: what we were given stands at fixed numbers.
+    let mut held = hold::given();
+    let mut log = Log::new(args.log);
+    match sockets::bind(args, output) {
+        Ok(bound) => held.extend(bound),
+        Err(status) => return status,
+    }
+    if let Some(wrong) = clash(args.ready, held.len()) {
+        output.say(&wrong);
+        return ExitStatus::WrongWords;
+    }
+    for held in &held {
+        log.step(&Step::Holds { name: held.name.clone(), address: held.address.clone() });
+    }
+    for text in sockets::warnings(args, &held) {
+        log.step(&Step::Warning { text });
+    }
+    let place = match Place::of_user(std::env::var_os("XDG_RUNTIME_DIR")) {
+        Ok(place) => Some(place),
+        Err(error) => {
+            log.step(&Step::Warning { text: format!("'inuse ctl' cannot reach this supervisor: {error}") });
+            None
+        }
+    };
+    match hold::run(options(args, held, place), &mut |step| log.step(step)) {
+        Ok(status) => ExitStatus::Program(status),
+        Err(error) => {
+            output.say(&format!("the supervisor cannot be set up: {error}"));
+            ExitStatus::InUse
+        }
+    }
+}
+
+fn options(args: &RunArgs, sockets: Vec<Held>, place: Option<Place>) -> Options {
+    let program = args.command.first().map(|word| Path::new(word).file_name().unwrap_or(word));
+    let name =
+        args.name.clone().unwrap_or_else(|| program.map(OsStr::to_string_lossy).unwrap_or_default().into());
+    Options {
+        name: ctl::name(&name),
+        command: args.command.clone(),
+        sockets,
+        rules: Rules {
+            overlap: !args.no_overlap,
+            drain: args.drain,
+            ready_timeout: args.ready_timeout,
+            rollback_window: args.rollback_window,
+            give_up: (args.give_up > 0).then_some(args.give_up),
+            most_draining: usize::try_from(args.max_old).unwrap_or(usize::MAX),
+            before: args.before.is_some(),
+            watched: !args.watch.is_empty(),
+        },
+        ready: args.ready,
+        before: args.before.clone(),
+        watch: args.watch.clone(),
+        place,
+    }
+}
+
+/// The descriptor of `--ready fd:N` must not be one of the sockets.
+fn clash(ready: Ready, sockets: usize) -> Option<String> {
+    let Ready::Descriptor(number) = ready else { return None };
+    let last = 2 + sockets;
+    (usize::try_from(number).is_ok_and(|number| number <= last)).then(|| {
+        format!("--ready fd:{number}: descriptors 3 to {last} are the sockets; take fd:{} or more", last + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_descriptor_comes_after_the_sockets() {
+        let check = |number, sockets, clashes| {
+            assert_eq!(clash(Ready::Descriptor(number), sockets).is_some(), clashes, "{number} {sockets}");
+        };
+        check(3, 0, false);
+        check(3, 1, true);
+        check(4, 1, false);
+        check(4, 2, true);
+        assert_eq!(clash(Ready::Auto, 2), None);
+    }
+}

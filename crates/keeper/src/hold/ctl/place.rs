@@ -1,0 +1,133 @@
+//! Where the sockets of supervisors stand: `inuse/NAME.PID` in the user's runtime directory.
+//!
+//! That is `$XDG_RUNTIME_DIR`, else `/run/user/UID`, else a directory in `/tmp` that must be proven to be the
+//! user's own and closed to everybody else.
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, mkdirat, statat};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The longest name of a supervisor: a unix path has 107 bytes.
+const LONGEST_NAME: usize = 40;
+
+/// What stands behind each name.
+const SUFFIX: &str = ".ctl";
+
+/// A directory of supervisors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place(PathBuf);
+
+/// A supervisor that may be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reachable {
+    pub(super) name: String,
+    pub(super) pid: u32,
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    /// The caller's.
+    ///
+    /// # Errors
+    /// When what stands there is not the caller's own and private.
+    pub fn of_user(runtime_dir: Option<OsString>) -> io::Result<Place> {
+        let uid = rustix::process::geteuid().as_raw();
+        let usual = PathBuf::from(format!("/run/user/{uid}"));
+        let runtime = runtime_dir.map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = match runtime.into_iter().chain([usual]).find(|path| path.is_dir()) {
+            Some(path) => path.join("inuse"),
+            None => PathBuf::from(format!("/tmp/inuse-{uid}")),
+        };
+        private(&folder)?;
+        Ok(Place(folder))
+    }
+
+    /// The path for a supervisor.
+    pub(in crate::hold) fn path(&self, name: &str, pid: u32) -> PathBuf {
+        self.0.join(format!("{name}.{pid}{SUFFIX}"))
+    }
+
+    /// Every socket that stands there.
+    pub(super) fn all(&self) -> io::Result<Vec<Reachable>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.0)?.flatten() {
+            if let Some((name, pid)) = entry.file_name().to_str().and_then(parse) {
+                all.push(Reachable { name: name.to_owned(), pid, path: entry.path() });
+            }
+        }
+        all.sort_by(|a, b| (&a.name, a.pid).cmp(&(&b.name, b.pid)));
+        Ok(all)
+    }
+}
+
+/// The name of a supervisor, made from a word: what a file name does not take becomes `-`.
+pub fn name(word: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let name: String = word.chars().map(plain).take(LONGEST_NAME).collect();
+    if name.is_empty() { "run".into() } else { name }
+}
+
+fn parse(file: &str) -> Option<(&str, u32)> {
+    let (name, pid) = file.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+    Some((name, pid.parse().ok()?))
+}
+
+/// Makes the directory, or proves that it is ours and nobody else's.
+fn private(folder: &Path) -> io::Result<()> {
+    match mkdirat(CWD, folder, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let found = statat(CWD, folder, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+    let is_ours = found.st_uid == rustix::process::geteuid().as_raw();
+    let is_closed = Mode::from_raw_mode(found.st_mode).intersection(Mode::RWXG | Mode::RWXO).is_empty();
+    if is_folder && is_ours && is_closed {
+        return Ok(());
+    }
+    let text = format!("{} is not a directory that only its owner can enter", folder.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_file_names() {
+        for (word, expect) in
+            [("server.py", "server-py"), ("a/b", "a-b"), ("", "run"), ("web_1", "web_1"), ("ä", "-")]
+        {
+            assert_eq!(name(word), expect);
+        }
+        assert_eq!(name(&"x".repeat(99)).len(), LONGEST_NAME);
+        assert_eq!(parse("web.12.ctl"), Some(("web", 12)));
+        for wrong in ["web.12", "web.ctl", "web.x.ctl", ".ctl", "web.12.ctl.old"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_open_directory_is_refused() {
+        let root = std::env::temp_dir().join(format!("inuse-place-{}", std::process::id()));
+        std::fs::create_dir(&root).expect("a place");
+        let with_mode = |name: &str, mode: u32| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let folder = root.join(name);
+            std::fs::create_dir(&folder).expect("a folder");
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).expect("its mode");
+            folder
+        };
+        assert!(private(&with_mode("closed", 0o700)).is_ok());
+        assert!(private(&root.join("new")).is_ok());
+        assert!(private(&with_mode("open", 0o755)).is_err());
+        assert!(private(&with_mode("sticky", 0o1777)).is_err());
+        std::os::unix::fs::symlink(root.join("closed"), root.join("link")).expect("a link");
+        assert!(private(&root.join("link")).is_err());
+        std::fs::write(root.join("file"), "").expect("a file");
+        assert!(private(&root.join("file")).is_err());
+        std::fs::remove_dir_all(&root).expect("it was ours");
+    }
+}

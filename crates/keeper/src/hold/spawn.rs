@@ -1,0 +1,264 @@
+//! Starting a program through a stub: our own binary once more, which has one thread, puts the descriptors
+//! where they belong, says its own pid in the environment, and becomes the program.
+//!
+//! Only the process that calls exec knows its pid before exec without a race, and only a process with one
+//! thread may rearrange its descriptors: so both are the stub's work (`inuse __exec`).
+
+use super::exit::Exit;
+use super::listen_fds::{self, FIRST};
+use super::program::{Program, Unrunnable};
+use super::sys::{descriptors, inherit};
+use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+/// The word that makes the command the stub.
+pub const STUB: &str = "__exec";
+
+/// Ourselves, also after the file was replaced.
+pub(super) const MYSELF: &str = "/proc/self/exe";
+
+/// What is to be started.
+pub(super) struct Order<'a> {
+    pub(super) words: &'a [OsString],
+    pub(super) program: &'a Program,
+    /// Names and sockets, in the order in which the program gets them.
+    pub(super) sockets: &'a [(String, BorrowedFd<'a>)],
+    /// Variables to set, or to take away.
+    pub(super) environment: Vec<(OsString, Option<OsString>)>,
+    /// A pipe that the program says it is ready on, and the number it has there.
+    pub(super) ready_at: Option<(OwnedFd, RawFd)>,
+    pub(super) outputs: (Stdio, Stdio),
+    /// The signal mask to start with.
+    pub(super) mask: u64,
+}
+
+/// What was started.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    /// Says why exec failed, or ends when it did not.
+    pub(super) report: OwnedFd,
+}
+
+/// Starts it. That the program itself cannot be run is told later, by [`outcome`].
+pub(super) fn spawn(order: Order<'_>) -> io::Result<Started> {
+    let (report, reporter) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&report, true)?;
+    let mut command = Command::new(MYSELF);
+    command.arg(STUB);
+    let mut inherited = Vec::new();
+    let mut numbers = Vec::new();
+    for (_, socket) in order.sockets {
+        let copy = rustix::io::fcntl_dupfd_cloexec(socket, FIRST)?;
+        numbers.push(copy.as_raw_fd().to_string());
+        inherited.push(copy);
+    }
+    let names: Vec<&str> = order.sockets.iter().map(|(name, _)| name.as_str()).collect();
+    command.arg(format!("--fds={}", numbers.join(",")));
+    command.arg(format!("--names={}", names.join(":")));
+    command.arg(format!("--mask={:x}", order.mask));
+    command.arg(format!("--report={}", reporter.as_raw_fd()));
+    inherited.push(reporter);
+    if let Some((pipe, number)) = order.ready_at {
+        command.arg(format!("--ready={}:{number}", pipe.as_raw_fd()));
+        inherited.push(pipe);
+    }
+    match order.program.path() {
+        Some(path) => command.arg("--").arg(path),
+        None => {
+            let file = rustix::io::fcntl_dupfd_cloexec(order.program.file(), FIRST)?;
+            command.arg(format!("--file={}", file.as_raw_fd()));
+            inherited.push(file);
+            command.arg("--").arg("")
+        }
+    };
+    command.args(order.words);
+    for (name, value) in &order.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdout(order.outputs.0).stderr(order.outputs.1);
+    inherit::inherit(&mut command, inherited);
+    let child = command.spawn()?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    // It is our child and not waited for yet: the pid is still its own.
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(Started { pid, pidfd, report })
+}
+
+/// What the report says: nothing yet, running, or why not.
+pub(super) fn outcome(report: &OwnedFd, name: &OsStr) -> Option<Result<(), Unrunnable>> {
+    let mut bytes = [0u8; 4];
+    match rustix::io::read(report, &mut bytes) {
+        Ok(4) => Some(Err(Unrunnable::of(name, Errno::from_raw_os_error(i32::from_ne_bytes(bytes))))),
+        Err(Errno::AGAIN | Errno::INTR) => None,
+        // It ended without a word: exec closed the other end, or the stub was killed.
+        _ => Some(Ok(())),
+    }
+}
+
+/// The stub's words.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Words {
+    fds: Vec<RawFd>,
+    names: Vec<String>,
+    mask: u64,
+    report: RawFd,
+    ready: Option<(RawFd, RawFd)>,
+    file: Option<RawFd>,
+    program: OsString,
+    /// The name of the program as it was typed, and its arguments.
+    argv: Vec<OsString>,
+}
+
+impl Words {
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Option<Words> {
+        let mut parsed = Words { report: -1, ..Words::default() };
+        let mut words = words.into_iter();
+        loop {
+            let word = words.next()?;
+            if word == "--" {
+                break;
+            }
+            let (key, value) = word.to_str()?.split_once('=')?;
+            match key {
+                "--fds" if value.is_empty() => {}
+                "--fds" => parsed.fds = value.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?,
+                "--names" if value.is_empty() => {}
+                "--names" => parsed.names = value.split(':').map(str::to_owned).collect(),
+                "--mask" => parsed.mask = u64::from_str_radix(value, 16).ok()?,
+                "--report" => parsed.report = value.parse().ok()?,
+                "--ready" => {
+                    let (from, to) = value.split_once(':')?;
+                    parsed.ready = Some((from.parse().ok()?, to.parse().ok()?));
+                }
+                "--file" => parsed.file = Some(value.parse().ok()?),
+                _ => return None,
+            }
+        }
+        parsed.program = words.next()?;
+        parsed.argv = words.collect();
+        (parsed.fds.len() == parsed.names.len() && !parsed.argv.is_empty()).then_some(parsed)
+    }
+}
+
+/// The stub: becomes the program, or gives back the status to end with.
+///
+/// `arguments` are those behind [`STUB`]. To be called while the process has one thread.
+pub fn stub(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let Some(words) = Words::parse(arguments) else { return Exit::Code(2).status() };
+    let Ok(report) = descriptors::adopt(words.report) else { return Exit::Code(2).status() };
+    // The last place that is filled, and one more.
+    let end = FIRST.saturating_add(RawFd::try_from(words.fds.len()).unwrap_or(RawFd::MAX));
+    let end = end.max(words.ready.map_or(0, |(_, to)| to.saturating_add(1)));
+    let Ok(report) = descriptors::above(&report, end).inspect(|_| drop(report)) else {
+        return Exit::Code(2).status();
+    };
+    let error = match become_it(&words, end) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    let _ = rustix::io::write(&report, &errno.to_ne_bytes());
+    Unrunnable::of(OsStr::new(""), Errno::from_raw_os_error(errno)).status
+}
+
+fn become_it(words: &Words, end: RawFd) -> io::Result<std::convert::Infallible> {
+    let moved = |number: &RawFd| descriptors::above(&descriptors::adopt(*number)?, end);
+    let sockets: Vec<OwnedFd> = words.fds.iter().map(moved).collect::<io::Result<_>>()?;
+    let ready = words.ready.map(|(from, to)| Ok::<_, io::Error>((moved(&from)?, to))).transpose()?;
+    let file = words.file.as_ref().map(moved).transpose()?;
+    for (socket, number) in sockets.iter().zip(FIRST..) {
+        descriptors::place(socket, number)?;
+    }
+    let first_closed = FIRST.saturating_add(RawFd::try_from(sockets.len()).unwrap_or(RawFd::MAX));
+    descriptors::close_on_exec_from(first_closed)?;
+    if let Some((pipe, number)) = &ready {
+        descriptors::place(pipe, *number)?;
+    }
+    let path = match &file {
+        None => words.program.clone(),
+        Some(file) => by_descriptor(file)?,
+    };
+    let mut command = Command::new(path);
+    if let [name, arguments @ ..] = words.argv.as_slice() {
+        command.arg0(name).args(arguments);
+    }
+    for variable in listen_fds::VARIABLES {
+        command.env_remove(variable);
+    }
+    let inode = listen_fds::own_pidfd_inode();
+    command.envs(listen_fds::environment(&words.names, std::process::id(), inode));
+    inherit::mask(&mut command, words.mask);
+    Err(command.exec())
+}
+
+/// A name for an open file. The interpreter of a script opens it by that name, so there it stays open.
+fn by_descriptor(file: &OwnedFd) -> io::Result<OsString> {
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut start = [0u8; 2];
+    let readable = rustix::fs::open(&name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    if readable.is_ok_and(|readable| rustix::io::read(&readable, &mut start) == Ok(2)) && start == *b"#!" {
+        rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?;
+    }
+    Ok(OsString::from_vec(OsStr::new(&name).as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Option<Words> {
+        Words::parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_words_of_the_stub() {
+        let expect = Words {
+            fds: vec![9, 3],
+            names: vec!["a".into(), "b".into()],
+            mask: 0x1f,
+            report: 12,
+            ready: Some((13, 5)),
+            file: None,
+            program: "/bin/x".into(),
+            argv: vec!["x".into(), "--fds=7".into()],
+        };
+        let words = [
+            "--fds=9,3",
+            "--names=a:b",
+            "--mask=1f",
+            "--report=12",
+            "--ready=13:5",
+            "--",
+            "/bin/x",
+            "x",
+            "--fds=7",
+        ];
+        assert_eq!(parse(&words), Some(expect));
+        assert!(parse(&["--fds=", "--names=", "--", "/bin/x", "x"]).is_some());
+        for wrong in [
+            &["--fds=9"][..],
+            &["--", "/bin/x"],
+            &["--"],
+            &[],
+            &["--fds=9", "--", "/bin/x", "x"],
+            &["--fds=a", "--names=a", "--", "/bin/x", "x"],
+            &["--mask=xyz", "--", "/bin/x", "x"],
+            &["--other=1", "--", "/bin/x", "x"],
+            &["word", "--", "/bin/x", "x"],
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
+        }
+    }
+}

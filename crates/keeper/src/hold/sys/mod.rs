@@ -1,0 +1,5 @@
+//! The calls that need `unsafe`, one idea a file.
+
+pub(super) mod descriptors;
+pub(super) mod inherit;
+pub(super) mod signals;

@@ -79,6 +79,12 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
     stat_of(root.as_fd(), pid).map(|stat| stat.start_ticks)
 }
 
+/// The parent of a process; `None` when there is none with this pid.
+pub fn parent(pid: u32) -> Option<u32> {
+    let root = procfs::open_root().ok()?;
+    stat_of(root.as_fd(), pid).map(|stat| stat.ppid)
+}
+
 fn read_in(root: BorrowedFd<'_>, pid: u32) -> Option<Process> {
     let dir = procfs::open_dir(root, pid.to_string()).ok()?;
     let stat = Stat::parse(&procfs::read(&dir, c"stat", MOST_FILE).ok()?)?;

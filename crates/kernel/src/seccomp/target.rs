@@ -61,6 +61,18 @@ impl Target {
         procfs::link(&self.dir, c"cwd")
     }
 
+    /// The numbers under which it has the socket with this inode.
+    pub fn numbers_of(&self, inode: u64) -> Result<Vec<u32>> {
+        let fds = procfs::open_dir(&self.dir, c"fd")?;
+        let mut numbers = Vec::new();
+        procfs::numbers(&fds, &mut procfs::dir_buf(), |name, fd| {
+            if procfs::link(&fds, name).ok().and_then(|link| procfs::socket_inode(&link)) == Some(inode) {
+                numbers.push(fd);
+            }
+        })?;
+        Ok(numbers)
+    }
+
     /// The inode of the socket that it has as `fd`; `None` for any other file, and for none.
     pub fn socket(&self, fd: u32) -> Option<u64> {
         procfs::socket_inode(&procfs::link(&self.dir, format!("fd/{fd}")).ok()?)
@@ -126,6 +138,7 @@ mod tests {
         let duplicate = target.duplicate(fd).expect("our own");
         assert_eq!(target.socket(fd), socket_inode(&duplicate));
         assert!(target.close_on_exec(fd));
+        assert_eq!(target.socket(fd).and_then(|inode| target.numbers_of(inode).ok()), Some(vec![fd]));
         assert_eq!(target.socket(1 << 20), None);
         assert_eq!(target.duplicate(1 << 20).err(), Some(Errno::BADF));
         assert_eq!(target.duplicate(u32::MAX).err(), Some(Errno::BADF));

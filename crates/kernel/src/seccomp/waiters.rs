@@ -23,8 +23,19 @@ pub struct Waiter {
     pub tgid: u32,
     /// The thread.
     pub tid: u32,
-    /// It is in accept(2), which nothing but the socket itself ends.
-    pub accepts: bool,
+    /// How it waits.
+    pub how: Waits,
+}
+
+/// How a thread waits for a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// In a call that names the descriptor, and looks it up anew when it is made again: accept, poll, select.
+    ByNumber,
+    /// In a call that has taken hold of the file itself: epoll.
+    ByFile,
+    /// Not yet: the thread runs, and may be about to fall asleep in any call.
+    Perhaps,
 }
 
 /// The processes that have the socket with this inode open, as far as can be seen; without the caller's own.
@@ -48,7 +59,7 @@ pub fn holders(inode: u64) -> Result<Vec<u32>> {
     Ok(holders)
 }
 
-/// The threads of these processes that wait for the socket with this inode. The thread `but` is left out: it is
+/// The threads of these processes that wait for the socket with this inode, or run and may do so next. The thread `but` is left out: it is
 /// in another call. `None` when a thread could not be looked at, so that one may wait unseen.
 pub fn waiters(inode: u64, processes: &[u32], but: u32) -> Option<Vec<Waiter>> {
     let root = procfs::open_root().ok()?;
@@ -63,50 +74,48 @@ pub fn waiters(inode: u64, processes: &[u32], but: u32) -> Option<Vec<Waiter>> {
             let call = match procfs::read(&tasks, format!("{tid}/syscall"), 512) {
                 Ok(text) => Sleeping::parse(&text),
                 // It has ended.
-                Err(rustix::io::Errno::SRCH | rustix::io::Errno::NOENT) => None,
+                Err(rustix::io::Errno::SRCH | rustix::io::Errno::NOENT) => Sleeping::Elsewhere,
                 Err(_) => return None,
             };
-            let Some(call) = call else { continue };
-            if let Some(accepts) = waits(&target, &tasks, tid, call, inode) {
-                found.push(Waiter { tgid, tid, accepts });
+            let how = match call {
+                Sleeping::In(call) => waits(&target, &tasks, tid, call, inode),
+                Sleeping::Not => Some(Waits::Perhaps),
+                Sleeping::Elsewhere => None,
+            };
+            if let Some(how) = how {
+                found.push(Waiter { tgid, tid, how });
             }
         }
     }
     Some(found)
 }
 
-/// Whether the call waits for the socket, and then whether it is accept(2).
-fn waits(
-    target: &Target,
-    tasks: impl rustix::fd::AsFd,
-    tid: u32,
-    call: Sleeping,
-    inode: u64,
-) -> Option<bool> {
+/// Whether the call waits for the socket, and then how.
+fn waits(target: &Target, tasks: impl rustix::fd::AsFd, tid: u32, call: InCall, inode: u64) -> Option<Waits> {
     let fd = u32::try_from(call.arguments[0]).ok();
     match i64::try_from(call.number).ok()? {
-        libc::SYS_accept | libc::SYS_accept4 => (target.socket(fd?)? == inode).then_some(true),
+        libc::SYS_accept | libc::SYS_accept4 => (target.socket(fd?)? == inode).then_some(Waits::ByNumber),
         libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             let fdinfo = procfs::read(tasks, format!("{tid}/fdinfo/{}", fd?), MOST_FDINFO).ok()?;
-            watched(&fdinfo, inode, |fd| target.socket(fd)).then_some(false)
+            watched(&fdinfo, inode, |fd| target.socket(fd)).then_some(Waits::ByFile)
         }
         #[cfg(target_arch = "x86_64")]
         libc::SYS_epoll_wait => {
             let fdinfo = procfs::read(tasks, format!("{tid}/fdinfo/{}", fd?), MOST_FDINFO).ok()?;
-            watched(&fdinfo, inode, |fd| target.socket(fd)).then_some(false)
+            watched(&fdinfo, inode, |fd| target.socket(fd)).then_some(Waits::ByFile)
         }
-        libc::SYS_ppoll => polls(target, call, inode).then_some(false),
+        libc::SYS_ppoll => polls(target, call, inode).then_some(Waits::ByNumber),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_poll => polls(target, call, inode).then_some(false),
+        libc::SYS_poll => polls(target, call, inode).then_some(Waits::ByNumber),
         // Which descriptors they wait for is not read; to think that this is one of them does no harm.
-        libc::SYS_pselect6 => Some(false),
+        libc::SYS_pselect6 => Some(Waits::ByNumber),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_select => Some(false),
+        libc::SYS_select => Some(Waits::ByNumber),
         _ => None,
     }
 }
 
-fn polls(target: &Target, call: Sleeping, inode: u64) -> bool {
+fn polls(target: &Target, call: InCall, inode: u64) -> bool {
     let [address, count, ..] = call.arguments;
     if count > MOST_POLLED {
         return true;
@@ -141,24 +150,42 @@ fn watched(fdinfo: &[u8], inode: u64, socket: impl Fn(u32) -> Option<u64>) -> bo
     })
 }
 
-/// A line of /proc/TID/syscall: the call in which a thread sleeps.
+/// A line of /proc/TID/syscall: where a thread sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sleeping {
+enum Sleeping {
+    In(InCall),
+    /// Outside of any call, or in a way that is not known here.
+    Elsewhere,
+    /// It runs, or would if it had a processor; it may be inside of a call.
+    Not,
+}
+
+/// The call in which a thread sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InCall {
     number: u64,
     arguments: [u64; 6],
 }
 
 impl Sleeping {
-    /// `None` when the thread runs, or sleeps outside of any call.
-    fn parse(text: &[u8]) -> Option<Sleeping> {
-        let mut words = text.split(u8::is_ascii_whitespace);
+    fn parse(text: &[u8]) -> Sleeping {
+        match text.trim_ascii() {
+            b"running" => Sleeping::Not,
+            line => InCall::parse(line).map_or(Sleeping::Elsewhere, Sleeping::In),
+        }
+    }
+}
+
+impl InCall {
+    fn parse(line: &[u8]) -> Option<InCall> {
+        let mut words = line.split(u8::is_ascii_whitespace);
         let number = procfs::decimal(words.next()?)?;
         let mut arguments = [0; 6];
         for argument in &mut arguments {
             let hex = str::from_utf8(words.next()?.strip_prefix(b"0x")?).ok()?;
             *argument = u64::from_str_radix(hex, 16).ok()?;
         }
-        Some(Sleeping { number, arguments })
+        Some(InCall { number, arguments })
     }
 }
 
@@ -170,14 +197,16 @@ mod tests {
     #[test]
     fn a_line_of_syscall() {
         let check = |text: &[u8], expect: Option<(u64, [u64; 6])>| {
-            let expect = expect.map(|(number, arguments)| Sleeping { number, arguments });
+            let expect = expect.map_or(Sleeping::Elsewhere, |(number, arguments)| {
+                Sleeping::In(InCall { number, arguments })
+            });
             assert_eq!(Sleeping::parse(text), expect, "{}", text.escape_ascii());
         };
         check(
             b"43 0x3 0x0 0x0 0x0 0x1 0xffffffffffffffff 0x7ffe 0x7f3f\n",
             Some((43, [3, 0, 0, 0, 1, u64::MAX])),
         );
-        check(b"running\n", None);
+        assert_eq!(Sleeping::parse(b"running\n"), Sleeping::Not);
         check(b"-1 0x7ffe5d2f8a10 0x7f3f8e1126a7\n", None);
         check(b"43 0x3 0x0\n", None);
         check(b"43 3 0 0 0 0 0\n", None);
@@ -221,7 +250,12 @@ mod tests {
         let inode = rustix::fs::fstat(&listener).expect("open").st_ino;
         let other = listener.try_clone().expect("a duplicate");
         let own = std::process::id();
-        let waits = || waiters(inode, &[own], 0).expect("our own threads");
+        let waits = || {
+            let mut waiters = waiters(inode, &[own], 0).expect("our own threads");
+            // Those of other tests run.
+            waiters.retain(|waiter| waiter.how != Waits::Perhaps);
+            waiters
+        };
         assert_eq!(waits(), []);
         std::thread::scope(|scope| {
             scope.spawn(|| other.accept());
@@ -231,7 +265,10 @@ mod tests {
             }
             let seen = waits();
             drop(TcpStream::connect(address));
-            assert!(matches!(seen[..], [Waiter { tgid, accepts: true, .. }] if tgid == own), "{seen:?}");
+            assert!(
+                matches!(seen[..], [Waiter { tgid, how: Waits::ByNumber, .. }] if tgid == own),
+                "{seen:?}"
+            );
         });
         assert!(!holders(inode).expect("/proc").contains(&own));
     }

@@ -8,7 +8,8 @@
 //! ([`Keeper`]). The handler outlives a supervisor that dies, until the last task with the filter is gone;
 //! without it those calls would fail with ENOSYS for ever.
 //!
-//! What is shared by the generations that have the same socket: O_NONBLOCK, the backlog, every socket option. A
+//! What is shared by the generations that have the same socket: O_NONBLOCK, the backlog, every socket option;
+//! SO_REUSEADDR is always set on a kept TCP listener. A
 //! program that sets other options before its bind than its predecessor did does not get them: the socket keeps
 //! those that it has. A program that closes its listener in the middle of its life and never binds it again
 //! leaves a queue that nobody reads until the generation after it is ready.

@@ -3,4 +3,5 @@
 pub(super) mod install;
 pub(super) mod notify;
 pub(super) mod process;
+pub(super) mod ptrace;
 pub(super) mod sockopt;

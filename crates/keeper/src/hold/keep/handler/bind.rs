@@ -89,6 +89,8 @@ impl Keeping {
                 self.said.event(Event::Shared { generation, address: address.clone(), what: what.into() });
             }
             self.said.event(Event::Listening { generation, address, adopted: true });
+        } else {
+            self.later.adopted(generation, cookie);
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! A unix listener, until it accepts connections. A datagram socket, until it has been bound for a while: those that
 //! are bound for one question and answer are never kept. A listener that was shut down, until nobody who should see
-//! that sleeps in accept() any more: then it listens again.
+//! that sleeps in accept() any more: then it listens again. A listener that was given to a generation which does not
+//! say listen() any more, since it sees that the socket listens. A thread that is being woken, until it can go on.
 
 use super::super::Generation;
 use super::super::event::Event;
@@ -23,7 +24,9 @@ const CALL: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_millis(100);
 /// How long those who sleep in accept() may take to see that the listener was shut down.
 const WAKING: Duration = Duration::from_secs(1);
-/// The same, when it could not be seen who they are.
+/// How long a generation that was given a listener may take to say listen() itself.
+const SILENT: Duration = Duration::from_millis(200);
+/// As [`WAKING`], when it could not be seen who they are.
 const UNSEEN: Duration = Duration::from_millis(50);
 
 /// What is still to be looked at.
@@ -38,7 +41,11 @@ enum What {
     /// A datagram socket after bind().
     Bound { generation: Generation, tid: u32, fd: u32, cookie: u64, key: Key },
     /// A listener after shutdown().
-    Revives { cookie: u64, waiters: Option<Vec<Waiter>>, until: Instant },
+    Revives { generation: Generation, cookie: u64, waiters: Option<Vec<Waiter>>, until: Instant },
+    /// A listener that was given away.
+    Adopted { generation: Generation, cookie: u64 },
+    /// A thread that is being woken.
+    Releases { tid: u32 },
 }
 
 impl Later {
@@ -59,18 +66,30 @@ impl Later {
         self.push(Instant::now() + SETTLED, What::Bound { generation, tid, fd, cookie, key });
     }
 
-    pub(super) fn revives(&mut self, cookie: u64, waiters: Option<Vec<Waiter>>) {
+    pub(super) fn revives(&mut self, generation: Generation, cookie: u64, waiters: Option<Vec<Waiter>>) {
         let now = Instant::now();
         match &waiters {
-            Some(_) => self.push(now, What::Revives { cookie, waiters, until: now + WAKING }),
-            None => self.push(now + UNSEEN, What::Revives { cookie, waiters, until: now + UNSEEN }),
+            Some(_) => self.push(now, What::Revives { generation, cookie, waiters, until: now + WAKING }),
+            None => {
+                self.push(now + UNSEEN, What::Revives { generation, cookie, waiters, until: now + UNSEEN })
+            }
         }
     }
 
-    /// The oldest give way: nothing but a hostile program makes so many.
+    pub(super) fn adopted(&mut self, generation: Generation, cookie: u64) {
+        self.push(Instant::now() + SILENT, What::Adopted { generation, cookie });
+    }
+
+    pub(super) fn releases(&mut self, tid: u32) {
+        self.push(Instant::now(), What::Releases { tid });
+    }
+
+    /// The oldest give way: nothing but a hostile program makes so many. A thread that is held is always let go.
     fn push(&mut self, due: Instant, what: What) {
-        if self.all.len() >= MOST {
-            self.all.remove(0);
+        if self.all.len() >= MOST
+            && let Some(oldest) = self.all.iter().position(|(_, what)| !matches!(what, What::Releases { .. }))
+        {
+            self.all.remove(oldest);
         }
         self.all.push((due, what));
     }
@@ -100,13 +119,30 @@ impl Keeping {
             What::Bound { generation, tid, fd, cookie, key } => {
                 self.settle(generation, tid, fd, cookie, &key)
             }
-            What::Revives { cookie, waiters, until } => {
+            What::Revives { generation, cookie, waiters, until } => {
                 let kept = self.sockets.by_cookie(cookie)?;
                 let asleep = waiters.as_deref().is_some_and(|waiters| still_wait(waiters, kept.inode));
                 if asleep && now < until {
-                    return Some(What::Revives { cookie, waiters, until });
+                    return Some(What::Revives { generation, cookie, waiters, until });
                 }
-                let _ = rustix::net::listen(&kept.fd, i32::MAX);
+                if let Err(errno) = rustix::net::listen(&kept.fd, i32::MAX)
+                    && let Some(gone) = self.sockets.remove(cookie)
+                {
+                    let why = format!("the program shut it down, and it cannot listen again: {errno}");
+                    self.unclaimed(generation, &gone, true, &why);
+                }
+            }
+            What::Adopted { generation, cookie } => {
+                let kept = self.sockets.by_cookie(cookie)?;
+                if kept.is_listening() && kept.claims.contains(&generation) && kept.listens(generation) {
+                    let address = kept.key.address();
+                    self.said.event(Event::Listening { generation, address, adopted: true });
+                }
+            }
+            What::Releases { tid } => {
+                if !seccomp::release(tid) {
+                    return Some(What::Releases { tid });
+                }
             }
         }
         None
@@ -136,7 +172,8 @@ impl Keeping {
     }
 }
 
-/// Whether one of these threads still sleeps in a call that waits for the socket.
+/// Whether one of these threads still sleeps in a call that waits for the socket, or is on its way out of it: one
+/// that is about to run has not yet seen why it was woken.
 fn still_wait(waiters: &[Waiter], inode: u64) -> bool {
     let mut processes: Vec<u32> = waiters.iter().map(|waiter| waiter.tgid).collect();
     processes.dedup();

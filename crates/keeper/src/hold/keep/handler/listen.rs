@@ -1,7 +1,8 @@
 //! listen(2): from here on the socket is kept.
 //!
 //! For TCP the handler makes the call itself, on its duplicate: it is the same call on the same socket, its result
-//! is known at once, and the queue can be made longer. A unix socket's listen() notes who made it (`SO_PEERCRED` of
+//! is known at once, and the queue can be made longer. SO_REUSEADDR is set before it: connections inherit that, and
+//! one that is in TIME_WAIT would else keep a listener that was shut down from being revived. A unix socket's listen() notes who made it (`SO_PEERCRED` of
 //! its clients), so that one is left to the program, and looked at afterwards.
 
 use super::super::event::Event;
@@ -44,6 +45,7 @@ impl Keeping {
 
     fn listen_first(&mut self, asked: &Asked<'_>, own: OwnedFd, key: Key, cookie: u64) -> Option<Answer> {
         let generation = asked.generation;
+        let _ = sockopt::set_socket_reuseaddr(&own, true);
         if let Err(errno) = rustix::net::listen(&own, self.backlog(asked)) {
             return Some(Answer::Fails(errno));
         }

@@ -8,6 +8,7 @@
 //! there were no filter. When also the last task with a filter is gone, the handler ends.
 
 mod bind;
+mod family;
 mod later;
 mod listen;
 mod said;
@@ -20,11 +21,13 @@ use super::event::Event;
 use super::key::Key;
 use super::sockets::{Socket, Sockets};
 use super::wire::{self, Order};
+use family::Family;
 use inuse_kernel::seccomp::{self, Answer, Call, Notification, Notifications, Target};
 use later::Later;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use said::Said;
 use std::io;
@@ -167,7 +170,10 @@ impl Handler {
                 }
             }
             Some(Order::Ready { generation }) => self.keeping.ready(generation),
-            Some(Order::Ended { generation }) => self.keeping.sockets.ended(generation),
+            Some(Order::Ended { generation }) => {
+                self.keeping.sockets.ended(generation);
+                self.keeping.family.ended(generation);
+            }
             Some(Order::Status) => {
                 if let Some(reply) = descriptors.next() {
                     self.keeping.tell_status(&reply);
@@ -185,6 +191,12 @@ impl Handler {
         if let Ok(questions) = Notifications::new(questions)
             && channel::send(reply, WELCOME, &[]).is_ok()
         {
+            // The stub made the pair, and becomes the program.
+            if let Ok(stub) = sockopt::socket_peercred(reply)
+                && let Ok(stub) = u32::try_from(stub.pid.as_raw_nonzero().get())
+            {
+                self.keeping.family.knows(stub, generation);
+            }
             self.filters.push(Filter { generation, questions });
             self.keeping.said.event(Event::Entered { generation, no_new_privs });
         }
@@ -208,6 +220,7 @@ struct Keeping {
     sockets: Sockets,
     later: Later,
     said: Said,
+    family: Family,
     raise_backlog: bool,
     walks: (Instant, u32),
 }
@@ -239,6 +252,7 @@ impl Keeping {
             sockets: Sockets::default(),
             later: Later::default(),
             said: Said::default(),
+            family: Family::default(),
             raise_backlog: true,
             walks: (Instant::now(), 0),
         }
@@ -253,6 +267,11 @@ impl Keeping {
             target,
             arguments: asked.arguments,
         };
+        if call == Call::Listen
+            && let Ok(tgid) = asked.target.tgid()
+        {
+            self.family.knows(tgid, asked.generation);
+        }
         let answer = match call {
             Call::Bind => self.bind(&asked),
             Call::Listen => self.listen(&asked),

@@ -5,7 +5,7 @@ use super::Asker;
 use super::facts::{bound_itself, learn_options};
 use inuse_kernel::sockdiag::InetQuery;
 use inuse_kernel::{elsewhere, owners, process};
-use inuse_rules::snapshot::{Depth, PathFact};
+use inuse_rules::snapshot::PathFact;
 use inuse_rules::{Address, Attempt, Outcome, Ownership, Snapshot, Socket, State, Transport, judge};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,25 +19,32 @@ const REMOTE_PORTS: usize = 8;
 const MOST_PROCESSES: usize = 64;
 
 impl Asker {
-    /// For attempts that ask for one port or one unix address.
-    pub(super) fn evidence(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
+    /// Every socket of the one port that attempts ask for, and of the other ends as many as are shown.
+    pub(super) fn listed(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
         if let Some((transport, local, _)) = attempts.first().and_then(|attempt| attempt.address.inet())
             && local.port() != 0
         {
-            if snapshot.coverage.of(transport, local.port()) != Some(Depth::Every) {
-                self.port(snapshot, transport, local.port());
-            }
-            self.peers(snapshot, attempts, transport, local.port());
+            let other_ends = self.port_and_other_ends(snapshot, transport, local.port());
+            self.peers(snapshot, attempts, (transport, local.port()), other_ends);
         }
+    }
+
+    /// Who has what is shown: in one search, since that costs as much for one socket as for all of them.
+    pub(super) fn evidence(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
         let shown = shown(snapshot, attempts);
         self.owners(snapshot, &shown);
         learn_options(snapshot, &shown.into_iter().filter(|&i| bound_itself(&snapshot.sockets[i])).collect());
         self.elsewhere(snapshot, attempts);
-        processes(snapshot);
     }
 
     /// The other ends on this machine of the port's connections, and whoever listens at them.
-    fn peers(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt], transport: Transport, port: u16) {
+    fn peers(
+        &mut self,
+        snapshot: &mut Snapshot,
+        attempts: &[Attempt],
+        (transport, port): (Transport, u16),
+        other_ends: Option<Vec<Socket>>,
+    ) {
         let shown = shown(snapshot, attempts);
         let ends: Vec<&Socket> = shown
             .iter()
@@ -48,13 +55,24 @@ impl Asker {
         if ends.is_empty() {
             return;
         }
+        let is_peer =
+            |row: &Socket| ends.iter().any(|end| row.is_other_end_of(end) && row.cookie != end.cookie);
         let mut peers: Vec<Socket> = Vec::new();
-        // An interrupted or refused walk costs evidence, never the verdict: the rows are judged alone.
-        let _ = self.diag.inet(&InetQuery::peers(transport, port), &mut |row| {
-            if ends.iter().any(|end| row.is_other_end_of(end) && row.cookie != end.cookie) {
-                peers.push(row);
+        match other_ends {
+            // Both ends of a connection can have the same port.
+            Some(rows) => {
+                let of_the_port = snapshot.sockets.iter().filter(|row| is_peer(row)).cloned();
+                peers.extend(rows.into_iter().filter(is_peer).chain(of_the_port));
             }
-        });
+            // An interrupted or refused walk costs evidence, never the verdict: the rows are judged alone.
+            None => {
+                let _ = self.diag.inet(&InetQuery::peers(transport, port), &mut |row| {
+                    if is_peer(&row) {
+                        peers.push(row);
+                    }
+                });
+            }
+        }
         let remote_ports: BTreeSet<u16> = ends
             .iter()
             .filter(|end| !end.ownerless())
@@ -133,7 +151,7 @@ fn shown(snapshot: &Snapshot, attempts: &[Attempt]) -> BTreeSet<usize> {
 }
 
 /// Describes the processes behind everything that is shown.
-fn processes(snapshot: &mut Snapshot) {
+pub(super) fn processes(snapshot: &mut Snapshot) {
     let (bound, connected) = snapshot.sockets.iter().partition::<Vec<_>, _>(|socket| bound_itself(socket));
     let elsewhere = snapshot.elsewhere.iter().map(|other| &other.socket);
     // Who bound the port comes first: it must be among those described, however many serve beside it.

@@ -4,9 +4,9 @@
 //! (`evidence`).
 
 use super::Asker;
-use inuse_kernel::sockdiag::{InetQuery, States};
+use inuse_kernel::sockdiag::{InetQuery, Rows, States};
 use inuse_kernel::version::kernel_version;
-use inuse_kernel::{locality, options, owners, sysctl, unixpath};
+use inuse_kernel::{Error, Seen, locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::UnixName;
 use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
@@ -16,6 +16,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Options are read of at most this many sockets: each costs a duplicate and a few system calls.
 const MOST_OPTIONS: usize = 1024;
+
+/// Sockets whose remote port is the one asked for are remembered up to this many; where there are more,
+/// those that matter are looked for in a walk of their own.
+const MOST_OTHER_ENDS: usize = 2048;
 
 impl Asker {
     /// The facts that every question needs, and that cost next to nothing.
@@ -83,6 +87,37 @@ impl Asker {
     /// Every socket of a port.
     pub(super) fn port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
         self.rows(snapshot, &InetQuery::port(transport, port), |s| (transport, port) == (s.0, s.1));
+        self.whole_port(snapshot, transport, port);
+    }
+
+    /// Every socket of a port, and from the same walk those whose remote port it is, unless they are many.
+    pub(super) fn port_and_other_ends(
+        &mut self,
+        snapshot: &mut Snapshot,
+        transport: Transport,
+        port: u16,
+    ) -> Option<Vec<Socket>> {
+        let at_port = |socket: &Socket| socket.address.port() == Some(port);
+        let mut others = 0;
+        let mut keep = |socket: &Socket| {
+            at_port(socket) || {
+                others += 1;
+                others <= MOST_OTHER_ENDS
+            }
+        };
+        let rows = self.diag.inet_rows_kept(&InetQuery::both_ends(transport, port), &mut keep);
+        let mut other_ends = Vec::new();
+        let rows = rows.map(|mut seen| {
+            other_ends = seen.found.sockets.extract_if(.., |socket| !at_port(socket)).collect();
+            seen
+        });
+        self.take(snapshot, transport, rows, |s| (transport, port) == (s.0, s.1));
+        self.whole_port(snapshot, transport, port);
+        (others <= MOST_OTHER_ENDS).then_some(other_ends)
+    }
+
+    /// What else is to be said of a port of which every socket was listed.
+    fn whole_port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
         snapshot.coverage.ports.insert((transport, port), Depth::Every);
         if transport == Transport::Tcp {
             if !snapshot.coverage.bound_inactive {
@@ -104,14 +139,25 @@ impl Asker {
         query: &InetQuery,
         covered: impl Fn((Transport, u16)) -> bool,
     ) {
-        match self.diag.inet_rows(query) {
+        let rows = self.diag.inet_rows(query);
+        self.take(snapshot, query.transport, rows, covered);
+    }
+
+    fn take(
+        &self,
+        snapshot: &mut Snapshot,
+        transport: Transport,
+        rows: Result<Seen<Rows>, Error>,
+        covered: impl Fn((Transport, u16)) -> bool,
+    ) {
+        match rows {
             Ok(seen) => {
                 let rows = seen.into_found(&mut snapshot.blind);
                 snapshot
                     .sockets
                     .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
                 snapshot.sockets.extend(rows.sockets);
-                if query.transport == Transport::Tcp {
+                if transport == Transport::Tcp {
                     snapshot.coverage.bound_inactive = rows.bound_inactive;
                 }
             }

@@ -111,10 +111,12 @@ impl Asker {
     fn gather(&mut self, attempts: &[Attempt]) -> Snapshot {
         let mut snapshot = self.begin();
         let asks: Vec<Attempt> = attempts.iter().flat_map(each_option).collect();
-        self.settle(&mut snapshot, &asks);
+        self.listed(&mut snapshot, attempts);
+        self.settle(&mut snapshot, &asks, |fact| !is_option(fact));
         self.evidence(&mut snapshot, attempts);
         // Owners open the way to options, and these to a decided verdict.
-        self.settle(&mut snapshot, &asks);
+        self.settle(&mut snapshot, &asks, |_| true);
+        evidence::processes(&mut snapshot);
         if self.probe {
             self.try_binds(&mut snapshot, &asks);
         }
@@ -130,13 +132,13 @@ impl Asker {
     /// The same, with the facts that the verdict's indices mean.
     pub(crate) fn judged(&mut self, attempt: &Attempt) -> (Snapshot, Verdict) {
         let mut snapshot = self.begin();
-        self.settle(&mut snapshot, std::slice::from_ref(attempt));
+        self.settle(&mut snapshot, std::slice::from_ref(attempt), |_| true);
         let verdict = judge(&snapshot, attempt);
         (snapshot, verdict)
     }
 
-    /// Asks the rule, fetches what it lacks, and asks again, until nothing new comes.
-    fn settle(&mut self, snapshot: &mut Snapshot, asks: &[Attempt]) {
+    /// Asks the rule, fetches what it lacks of these facts, and asks again, until nothing new comes.
+    fn settle(&mut self, snapshot: &mut Snapshot, asks: &[Attempt], of: impl Fn(&Fact) -> bool) {
         let mut tried = Vec::new();
         for _ in 0..ROUNDS {
             let mut wanted: Vec<_> = asks
@@ -149,7 +151,7 @@ impl Asker {
                 .collect();
             wanted.sort();
             wanted.dedup();
-            wanted.retain(|fact| !tried.contains(fact));
+            wanted.retain(|fact| of(fact) && !tried.contains(fact));
             if wanted.is_empty() {
                 return;
             }
@@ -157,6 +159,11 @@ impl Asker {
             tried.extend(wanted);
         }
     }
+}
+
+/// Whether the fact is an option of a socket, which takes its owner, or a program, to find out.
+fn is_option(fact: &Fact) -> bool {
+    matches!(fact, Fact::Reuseaddr(_) | Fact::Reuseport(_) | Fact::V6only(_))
 }
 
 /// Without and with each option: the answer to all of these is shown.
@@ -169,9 +176,8 @@ fn each_option(attempt: &Attempt) -> [Attempt; 4] {
 fn say_what_decides(snapshot: &mut Snapshot, asks: &[Attempt]) {
     let missing: Vec<Fact> =
         asks.iter().flat_map(|attempt| judge(snapshot, attempt).missing().to_vec()).collect();
-    let option = |fact: &Fact| matches!(fact, Fact::Reuseaddr(_) | Fact::Reuseport(_) | Fact::V6only(_));
     let sockets: BTreeSet<usize> =
-        missing.iter().filter(|fact| option(fact)).filter_map(Fact::socket).collect();
+        missing.iter().filter(|fact| is_option(fact)).filter_map(Fact::socket).collect();
     if !sockets.is_empty() {
         let what =
             format!("options of sockets on this address that decide a bind ({} of them)", sockets.len());

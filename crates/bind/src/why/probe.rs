@@ -6,11 +6,11 @@
 //! that it lasts, a bind by somebody else without SO_REUSEADDR may be refused; and the port's memory of
 //! SO_REUSEPORT is cleared.
 
-use super::Asker;
+use super::{Asker, is_option};
 use inuse_kernel::Error;
 use inuse_kernel::sockdiag::InetQuery;
 use inuse_rules::snapshot::Probed;
-use inuse_rules::{Address, Attempt, BlindSpot, Fact, Outcome, Snapshot, Socket, Transport, judge};
+use inuse_rules::{Address, Attempt, BlindSpot, Outcome, Snapshot, Socket, Transport, judge};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
@@ -69,12 +69,11 @@ impl Asker {
 /// where the user counts, it is the attempt's own.
 fn worth_it(snapshot: &Snapshot, attempt: &Attempt) -> Option<Vec<usize>> {
     let Outcome::Unknown { missing, by, .. } = judge(snapshot, attempt).outcome else { return None };
-    let option = |fact: &Fact| matches!(fact, Fact::Reuseaddr(_) | Fact::Reuseport(_) | Fact::V6only(_));
     let own_user = attempt.uid == rustix::process::geteuid().as_raw();
     let plain_port =
         attempt.address.inet().is_some_and(|(_, local, device)| local.port() != 0 && device == 0);
     let settles =
-        plain_port && !by.is_empty() && missing.iter().all(option) && (own_user || !attempt.reuseport);
+        plain_port && !by.is_empty() && missing.iter().all(is_option) && (own_user || !attempt.reuseport);
     settles.then_some(by)
 }
 
@@ -112,7 +111,7 @@ mod tests {
         let uid = rustix::process::geteuid().as_raw();
         let attempt = Attempt { reuseport: true, uid, ..Attempt::plain(address) };
         let mut facts = asker.begin();
-        asker.settle(&mut facts, std::slice::from_ref(&attempt));
+        asker.settle(&mut facts, std::slice::from_ref(&attempt), |_| true);
         for socket in &mut facts.sockets {
             // As for a socket of somebody whose options may not be read.
             socket.options = inuse_rules::socket::Options::default();

@@ -21,6 +21,8 @@ pub enum Condition {
     RemoteFrom(u16),
     /// The remote port is this or lower.
     RemoteTo(u16),
+    /// The local or the remote port is this (Linux 4.16).
+    EitherIs(u16),
     /// The port was not asked for with bind(): `SOCK_BINDPORT_LOCK` is not set. Holds for every
     /// small time-wait socket.
     PortNotAskedFor,
@@ -38,13 +40,18 @@ impl Condition {
             Condition::RemoteFrom(port) => (4, Some(port)),
             Condition::RemoteTo(port) => (5, Some(port)),
             Condition::PortNotAskedFor => (6, None),
-            Condition::LocalIs(port) => (11, Some(port)),
+            Condition::LocalIs(port) | Condition::EitherIs(port) => (11, Some(port)),
             Condition::RemoteIs(port) => (12, Some(port)),
         }
     }
 
     const fn size(self) -> u16 {
-        if self.operation().1.is_some() { 2 * OPERATION } else { OPERATION }
+        match self {
+            // One comparison, a jump over the other, and the other.
+            Condition::EitherIs(_) => 5 * OPERATION,
+            Condition::PortNotAskedFor => OPERATION,
+            _ => 2 * OPERATION,
+        }
     }
 
     /// The same said without the equality operations, for a kernel that refuses them.
@@ -52,6 +59,8 @@ impl Condition {
         match self {
             Condition::LocalIs(port) => vec![Condition::LocalFrom(port), Condition::LocalTo(port)],
             Condition::RemoteIs(port) => vec![Condition::RemoteFrom(port), Condition::RemoteTo(port)],
+            // Too rare a kernel for a program of its own: whoever asks looks at each row.
+            Condition::EitherIs(_) => Vec::new(),
             other => vec![other],
         }
     }
@@ -59,20 +68,45 @@ impl Condition {
 
 /// The program that accepts a row when all conditions hold. Empty for no condition: send no program.
 pub fn assemble(conditions: &[Condition]) -> Vec<u8> {
-    let mut left: u16 = conditions.iter().map(|condition| condition.size()).sum();
-    let mut program = Vec::with_capacity(left.into());
+    let length: u16 = conditions.iter().map(|condition| condition.size()).sum();
+    let mut program = Vec::with_capacity(length.into());
     for condition in conditions {
         let (code, port) = condition.operation();
-        let refuse = left + OPERATION;
-        program.extend_from_slice(&[code, condition.size() as u8]);
-        program.extend_from_slice(&refuse.to_ne_bytes());
-        if let Some(port) = port {
-            program.extend_from_slice(&[0, 0]);
-            program.extend_from_slice(&port.to_ne_bytes());
+        match (condition, port) {
+            (Condition::EitherIs(port), _) => {
+                compare(&mut program, code, *port, 3 * OPERATION);
+                // `INET_DIAG_BC_JMP`, whose `no` is how far.
+                operation(&mut program, 1, OPERATION as u8, 3 * OPERATION);
+                let refuse = left(&program, length) + OPERATION;
+                compare(&mut program, Condition::RemoteIs(*port).operation().0, *port, refuse);
+            }
+            (_, Some(port)) => {
+                let refuse = left(&program, length) + OPERATION;
+                compare(&mut program, code, port, refuse);
+            }
+            (_, None) => {
+                let refuse = left(&program, length) + OPERATION;
+                operation(&mut program, code, OPERATION as u8, refuse);
+            }
         }
-        left -= condition.size();
     }
     program
+}
+
+/// Bytes of the program that are still to come.
+fn left(program: &[u8], length: u16) -> u16 {
+    length.saturating_sub(u16::try_from(program.len()).unwrap_or(u16::MAX))
+}
+
+/// A comparison with a port that goes on after it, or `no` bytes further.
+fn compare(program: &mut Vec<u8>, code: u8, port: u16, no: u16) {
+    operation(program, code, 2 * OPERATION as u8, no);
+    operation(program, 0, 0, port);
+}
+
+fn operation(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
+    program.extend_from_slice(&[code, yes]);
+    program.extend_from_slice(&no.to_ne_bytes());
 }
 
 #[cfg(test)]
@@ -97,11 +131,12 @@ mod tests {
             Condition::RemoteIs(port) => row.remote == port,
             Condition::RemoteFrom(port) => row.remote >= port,
             Condition::RemoteTo(port) => row.remote <= port,
+            Condition::EitherIs(port) => row.local == port || row.remote == port,
             Condition::PortNotAskedFor => !row.asked_for,
         })
     }
 
-    fn operation(program: &[u8], at: usize) -> (u8, u8, u16) {
+    fn operation_at(program: &[u8], at: usize) -> (u8, u8, u16) {
         (program[at], program[at + 1], u16::from_ne_bytes([program[at + 2], program[at + 3]]))
     }
 
@@ -109,9 +144,10 @@ mod tests {
     fn run(program: &[u8], row: Row) -> bool {
         let mut at = 0;
         while at < program.len() {
-            let (code, yes, no) = operation(program, at);
-            let port = || operation(program, at + 4).2;
+            let (code, yes, no) = operation_at(program, at);
+            let port = || operation_at(program, at + 4).2;
             let holds = match code {
+                1 => false,
                 2 => row.local >= port(),
                 3 => row.local <= port(),
                 4 => row.remote >= port(),
@@ -131,8 +167,8 @@ mod tests {
         let mut at = 0;
         while at < program.len() {
             let left = program.len() - at;
-            let (code, yes, no) = operation(program, at);
-            let least = if code == 6 { 4 } else { 8 };
+            let (code, yes, no) = operation_at(program, at);
+            let least = if matches!(code, 1 | 6) { 4 } else { 8 };
             let fits = |jump: usize| jump >= least && jump <= left + 4 && jump.is_multiple_of(4);
             if left < least || !fits(yes.into()) || !fits(no.into()) {
                 return false;
@@ -143,13 +179,14 @@ mod tests {
     }
 
     fn condition() -> impl Strategy<Value = Condition> {
-        (0..7, 0u16..6).prop_map(|(which, port)| match which {
+        (0..8, 0u16..6).prop_map(|(which, port)| match which {
             0 => Condition::LocalIs(port),
             1 => Condition::LocalFrom(port),
             2 => Condition::LocalTo(port),
             3 => Condition::RemoteIs(port),
             4 => Condition::RemoteFrom(port),
             5 => Condition::RemoteTo(port),
+            6 => Condition::EitherIs(port),
             _ => Condition::PortNotAskedFor,
         })
     }
@@ -165,7 +202,9 @@ mod tests {
             prop_assert!(audit(&program), "{program:?}");
             prop_assert_eq!(run(&program, row), wanted(&conditions, row));
             let older: Vec<_> = conditions.iter().flat_map(|c| c.without_equality()).collect();
-            prop_assert_eq!(run(&assemble(&older), row), wanted(&conditions, row));
+            prop_assert_eq!(run(&assemble(&older), row), wanted(&older, row));
+            let either = conditions.iter().any(|condition| matches!(condition, Condition::EitherIs(_)));
+            prop_assert!(either || wanted(&older, row) == wanted(&conditions, row));
         }
     }
 

@@ -71,11 +71,24 @@ impl SockDiag {
 
     /// The wanted tcp or udp sockets. A walk that the kernel calls interrupted is repeated a few times.
     pub fn inet_rows(&mut self, query: &InetQuery) -> Result<Seen<Rows>, Error> {
+        self.inet_rows_kept(query, &mut |_| true)
+    }
+
+    /// The same, of which only those are kept that `keep` wants.
+    pub fn inet_rows_kept(
+        &mut self,
+        query: &InetQuery,
+        keep: &mut dyn FnMut(&Socket) -> bool,
+    ) -> Result<Seen<Rows>, Error> {
         let object = sockets_of(query.transport);
         let mut rows = Rows::default();
         let seen = settled(object, || {
             rows.sockets.clear();
-            self.inet(query, &mut |socket| rows.sockets.push(socket))
+            self.inet(query, &mut |socket| {
+                if keep(&socket) {
+                    rows.sockets.push(socket);
+                }
+            })
         })?;
         rows.bound_inactive = seen.found.bound_inactive;
         Ok(Seen { found: rows, blind: seen.blind })
@@ -166,7 +179,11 @@ impl SockDiag {
         }
         let conditions: Vec<_> =
             conditions.iter().flat_map(|condition| condition.without_equality()).collect();
-        self.walk(query, &assemble(&conditions), each)
+        self.walk(query, &assemble(&conditions), &mut |socket| {
+            if query.ports.wants(&socket) {
+                each(socket);
+            }
+        })
     }
 
     fn walk(

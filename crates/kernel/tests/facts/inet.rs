@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("tcp_states_are_found_by_port_and_by_peer", tcp_states),
     ("udp_sockets_are_found_by_port", udp_sockets),
     ("a_listen_query_gives_listeners_only", listen_only),
+    ("both_ends_of_a_port_in_one_walk", either_end),
     ("ports_next_door_are_not_reported", next_door),
     ("a_bound_device_is_reported", device),
     ("queues_and_timers_are_reported", queues_and_timers),
@@ -215,6 +216,21 @@ fn listen_only() -> Result<(), Missing> {
     Ok(())
 }
 
+fn either_end() -> Result<(), Missing> {
+    let _listener = listener("127.0.0.1");
+    let client = connect("127.0.0.1");
+    let own = client.local_addr().expect("a name").port();
+    let mut expect = vec![PORT, PORT, own];
+    expect.sort();
+    let mut found: Vec<_> = rows(&InetQuery::both_ends(Transport::Tcp, PORT))
+        .iter()
+        .filter_map(|row| row.address.port())
+        .collect();
+    found.sort();
+    assert_eq!(found, expect, "the listener, its connection, and the client's end");
+    Ok(())
+}
+
 fn next_door() -> Result<(), Missing> {
     let listeners: Vec<_> =
         [8078, 8079, 8080, 8081, 8082].map(|port| bound(([127, 0, 0, 1], port).into(), false)).into();
@@ -229,6 +245,7 @@ fn next_door() -> Result<(), Missing> {
     assert_eq!(ports(Ports::Local(8082, u16::MAX)), [8082]);
     assert_eq!(ports(Ports::Local(8081, 8079)), [0; 0], "an empty range has no ports");
     assert_eq!(ports(Ports::All).len(), listeners.len());
+    assert_eq!(ports(Ports::Either(8081)), [8081]);
     Ok(())
 }
 

@@ -46,6 +46,9 @@ complete -c inuse -n "__fish_inuse_needs_command" -a "wait" -d 'Wait until an ad
 complete -c inuse -n "__fish_inuse_needs_command" -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
 complete -c inuse -n "__fish_inuse_needs_command" -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
 complete -c inuse -n "__fish_inuse_needs_command" -a "lab" -d 'Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds'
+complete -c inuse -n "__fish_inuse_needs_command" -a "opts" -d 'Show the options of live sockets, and set them without a restart'
+complete -c inuse -n "__fish_inuse_needs_command" -a "run" -d 'Run a program, hold its addresses, and restart it without a gap'
+complete -c inuse -n "__fish_inuse_needs_command" -a "ctl" -d 'Ask an \'inuse run\' how things are, or to restart or stop its program'
 complete -c inuse -n "__fish_inuse_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
@@ -122,12 +125,47 @@ complete -c inuse -n "__fish_inuse_using_subcommand lab; and not __fish_seen_sub
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and __fish_seen_subcommand_from list" -l json -d 'Print JSON (schema inuse.lab/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and __fish_seen_subcommand_from list" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "next" -d 'Print the first port at or after an address that can be bound now'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "lab" -d 'Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l netns -d 'Look for addresses in this network namespace: a name of \'ip netns\', a process id or a path' -r
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l list -d 'Explain every option, or those that are named'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l yes -d 'Set without asking'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l force -d 'Also set what could break a live socket'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l all -d 'Show every option of each socket, however many there are'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l json -d 'Print JSON (schema inuse.opts/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand run" -s l -l listen -d 'Hold this address and give its socket to the program; may be repeated' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l socket-mode -d 'Permissions of unix sockets, in octal: 660' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l socket-owner -d 'Owner of unix sockets: USER, USER:GROUP or :GROUP, numbers or names' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l ready -d 'What makes a new process ready: auto, notify, fd:N, listen, or alive:TIME' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l ready-timeout -d 'How long a new process may take to be ready' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l drain -d 'How long an old process may take to end after SIGTERM; then it is killed with all it started' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l rollback-window -d 'How long a new process must live once ready; if it dies before, the old program comes back' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l before -d 'Run this shell command before each start; only if it succeeds the new process is started' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l watch -d 'Restart when this file, or anything below this directory, changes; may be repeated' -r -F
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l give-up -d 'Give up after so many failed starts in a row; 0: never' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l max-old -d 'How many old processes may be ending at once; the oldest of more are killed' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l name -d 'The name by which \'inuse ctl\' finds this supervisor (default: the program\'s)' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l log -d 'How each step is told on stderr' -r -f -a "text\t'A line for people'
+json\t'A line of JSON (schema inuse.run/1)'
+quiet\t'Only what goes wrong, for people'"
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l v6only -d 'An IPv6 socket takes no IPv4 connections; 8080 then becomes two sockets'
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l no-overlap -d 'End the old process before the new one starts; connections wait meanwhile'
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand ctl" -l name -d 'The supervisor of this name' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ctl" -l pid -d 'The supervisor that is this process' -r
+complete -c inuse -n "__fish_inuse_using_subcommand ctl" -l json -d 'Print JSON (schema inuse.ctl/1)'
+complete -c inuse -n "__fish_inuse_using_subcommand ctl" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
+complete -c inuse -n "__fish_inuse_using_subcommand ctl" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "why" -d 'Say why a bind to an address fails, who is in the way, and what to do (the default)'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "explain" -d 'Explain a cause or an error: inuse explain time-wait, inuse explain 98'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "next" -d 'Print the first port at or after an address that can be bound now'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "wait" -d 'Wait until an address can be bound, or until somebody listens on it'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "free" -d 'Get an address back: stop who holds it, take away what nobody owns, and prove the result'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "lab" -d 'Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "opts" -d 'Show the options of live sockets, and set them without a restart'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "run" -d 'Run a program, hold its addresses, and restart it without a gap'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "ctl" -d 'Ask an \'inuse run\' how things are, or to restart or stop its program'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "list" -d 'List every scene, with one line each, and what it needs'

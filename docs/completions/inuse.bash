@@ -82,11 +82,23 @@ _inuse() {
             inuse__subcmd__help,why)
                 cmd="inuse__subcmd__help__subcmd__why"
                 ;;
+            inuse__subcmd__help__subcmd__lab,client)
+                cmd="inuse__subcmd__help__subcmd__lab__subcmd__client"
+                ;;
             inuse__subcmd__help__subcmd__lab,list)
                 cmd="inuse__subcmd__help__subcmd__lab__subcmd__list"
                 ;;
+            inuse__subcmd__help__subcmd__lab,serve)
+                cmd="inuse__subcmd__help__subcmd__lab__subcmd__serve"
+                ;;
+            inuse__subcmd__lab,client)
+                cmd="inuse__subcmd__lab__subcmd__client"
+                ;;
             inuse__subcmd__lab,list)
                 cmd="inuse__subcmd__lab__subcmd__list"
+                ;;
+            inuse__subcmd__lab,serve)
+                cmd="inuse__subcmd__lab__subcmd__serve"
                 ;;
             *)
                 ;;
@@ -261,7 +273,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__help__subcmd__lab)
-            opts="list"
+            opts="list serve client"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,7 +286,35 @@ _inuse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        inuse__subcmd__help__subcmd__lab__subcmd__client)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         inuse__subcmd__help__subcmd__lab__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__help__subcmd__lab__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -373,12 +413,30 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__lab)
-            opts="-h --json --pause --keep --no-color --help list"
+            opts="-h --json --pause --keep --no-color --help list serve client"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__lab__subcmd__client)
+            opts="-h --message --no-color --help reply ack upper stream chat"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -393,6 +451,28 @@ _inuse() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        inuse__subcmd__lab__subcmd__serve)
+            opts="-h --listen --reuseaddr --reuseport --graceful --no-color --help reply ack upper stream chat"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reuseaddr)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -31,7 +31,10 @@ fn another_process() -> Result<(), Failed> {
     let pid = format!("(pid {})", holder.pid());
     let at = holder.address.to_string();
     let error = listen(holder.address).unwrap_err();
-    says(&error, &[&format!("cannot bind {at}: Address already in use. "), &pid, "listens on", "inuse free"])?;
+    says(
+        &error,
+        &[&format!("cannot bind {at}: Address already in use. "), &pid, "listens on", "inuse free"],
+    )?;
     // None of its arguments.
     same(error.to_string().contains("__hold"), false)?;
     same((error.kind(), error.raw_os_error()), (ErrorKind::AddrInUse, Some(98)))?;

@@ -1,5 +1,7 @@
 //! The words of `inuse lab`: a scene to be played, or a verb of its own. No scene has the name of such a verb.
 
+use super::teach::{self, ClientArgs, ServeArgs};
+use super::with_exit;
 use clap::{Args, Subcommand};
 
 /// Examples.
@@ -36,6 +38,18 @@ pub struct LabArgs {
 pub enum LabVerb {
     /// List every scene, with one line each, and what it needs
     List(ListArgs),
+    /// Be one of the teaching servers
+    ///
+    /// Small servers as teaching documents have them, but real: concurrent, bounded, and stopped by no client. When
+    /// the bind is refused the library says why.
+    #[command(after_help = teach::KINDS, after_long_help = with_exit(&with_exit(teach::KINDS, teach::SERVE_EXAMPLES), teach::SERVE_EXIT))]
+    Serve(ServeArgs),
+    /// Be a client of one of them
+    ///
+    /// What is typed goes to the server, and what it answers is printed. The end of the input (Ctrl+D) closes our half
+    /// of the connection; the client ends when the server has closed its own.
+    #[command(after_help = teach::KINDS, after_long_help = with_exit(&with_exit(teach::KINDS, teach::CLIENT_EXAMPLES), teach::CLIENT_EXIT))]
+    Client(ClientArgs),
 }
 
 /// The words of `inuse lab list`.

@@ -10,6 +10,7 @@ mod ls;
 mod next;
 mod opts;
 mod run;
+mod teach;
 mod wait;
 mod why;
 
@@ -22,6 +23,7 @@ pub use ls::{LsArgs, Proto};
 pub use next::NextArgs;
 pub use opts::OptsArgs;
 pub use run::{LogForm, RunArgs};
+pub use teach::{ClientArgs, ServeArgs, Switch};
 pub use wait::WaitArgs;
 pub use why::WhyArgs;
 

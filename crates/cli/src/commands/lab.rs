@@ -2,6 +2,7 @@
 //!
 //! Here are the words and the pauses; playing is `inuse_lab::play`, the views are `render::lab`.
 
+use super::teach;
 use crate::args::{LabArgs, LabVerb, PlayArgs};
 use crate::exit::ExitStatus;
 use crate::mistyped::nearest;
@@ -17,6 +18,8 @@ pub fn run(args: &LabArgs, output: &mut Output) -> ExitStatus {
     match &args.verb {
         Some(LabVerb::List(args)) if args.json => output.data(&json::list()),
         Some(LabVerb::List(_)) => output.data(&list::text(output.width())),
+        Some(LabVerb::Serve(args)) => return teach::serve(args, output),
+        Some(LabVerb::Client(args)) => return teach::client(args, output),
         None => return play(&args.play, output),
     }
     ExitStatus::Success

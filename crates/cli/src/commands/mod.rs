@@ -10,6 +10,7 @@ pub mod opts;
 pub mod run;
 mod saved;
 pub mod stub;
+pub mod teach;
 mod typed;
 pub mod wait;
 pub mod why;

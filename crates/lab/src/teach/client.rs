@@ -71,11 +71,14 @@ fn listen<W: Write>(stream: &mut TcpStream, out: &mut Printer<W>) -> io::Result<
     Ok(())
 }
 
-/// Prints what came; false at its end.
+/// Prints what came; false at its end, and where nobody reads what is printed any more.
 fn read<W: Write>(stream: &mut TcpStream, buffer: &mut [u8], out: &mut Printer<W>) -> io::Result<bool> {
     match stream.read(buffer) {
         Ok(0) => Ok(false),
-        Ok(count) => out.print(buffer.get(..count).unwrap_or_default()).map(|()| true),
+        Ok(count) => match out.print(buffer.get(..count).unwrap_or_default()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            printed => printed.map(|()| true),
+        },
         Err(error) if passes(&error) => Ok(true),
         Err(error) => Err(error),
     }

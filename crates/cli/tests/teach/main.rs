@@ -116,7 +116,8 @@ fn without_the_option_the_next_start_says_time_wait() {
     let address = format!("127.0.0.1:{port}");
     let flags = ["--listen", address.as_str(), "--reuseaddr", "off"];
     let server = Server::start("ack", &flags).unwrap();
-    drop(server.client());
+    // To the end of the stream: only then is it the server that has closed first.
+    server.client().read_to_end(&mut Vec::new()).unwrap();
     server.signal("-INT");
     assert_eq!(server.ends().0, Some(0));
     let line = Server::start("ack", &flags).err().expect("TIME_WAIT refuses the bind");

@@ -137,6 +137,7 @@ mod tests {
         let fd = socket.as_raw_fd() as u32;
         let duplicate = target.duplicate(fd).expect("our own");
         assert_eq!(target.socket(fd), socket_inode(&duplicate));
+        drop(duplicate);
         assert!(target.close_on_exec(fd));
         assert_eq!(target.socket(fd).and_then(|inode| target.numbers_of(inode).ok()), Some(vec![fd]));
         assert_eq!(target.socket(1 << 20), None);

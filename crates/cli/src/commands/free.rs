@@ -3,8 +3,9 @@
 //! Four steps: the words, the plans of all addresses, one question where a person is there to answer it, and
 //! the run, which ends with a proof. The plan that is shown is the plan that is run.
 
+use super::asked::words;
+use super::stop::Stop;
 use super::typed;
-use super::why::{Stop, words};
 use crate::args::FreeArgs;
 use crate::caller::caller;
 use crate::exit::ExitStatus;

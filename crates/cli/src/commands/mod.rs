@@ -1,5 +1,6 @@
 //! One verb, one file.
 
+mod asked;
 pub mod ctl;
 pub mod explain;
 pub mod free;
@@ -9,6 +10,7 @@ pub mod next;
 pub mod opts;
 pub mod run;
 mod saved;
+mod stop;
 pub mod stub;
 pub mod teach;
 mod typed;

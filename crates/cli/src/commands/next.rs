@@ -3,7 +3,8 @@
 //! Ports that outgoing connections may be given, and those that the administrator reserved, are passed over.
 //! Only a socket that is held is certain, and it says so.
 
-use super::why::{Stop, open, text_of};
+use super::asked::{open, text_of};
+use super::stop::Stop;
 use crate::args::{AttemptArgs, NextArgs};
 use crate::caller::{Caller, caller};
 use crate::exit::ExitStatus;

@@ -3,8 +3,9 @@
 //! The words first, all of them, before anything is looked at; then a look, which holds nothing when it returns; then
 //! the plan and the question; and only then, socket by socket, the setting, with evidence made anew.
 
+use super::asked::text_of;
 use super::free::agreed;
-use super::why::{Stop, text_of};
+use super::stop::Stop;
 use crate::args::OptsArgs;
 use crate::exit::ExitStatus;
 use crate::mistyped::distance;

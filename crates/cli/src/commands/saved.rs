@@ -2,7 +2,8 @@
 //!
 //! The file's form is the library's (`inuse_bind::file`); here it is asked and answered.
 
-use super::why::{Stop, add, differs};
+use super::asked::{add, differs};
+use super::stop::Stop;
 use crate::args::WhyArgs;
 use crate::caller::{Caller, named};
 use crate::render::Answer;

@@ -3,7 +3,8 @@
 //! Here are the words and the clock; the waiting itself is `inuse_bind::wait`, the view `render::wait`.
 //! stdout is for `--json` alone; what is said to people goes to stderr.
 
-use super::why::{Stop, open, words};
+use super::asked::{open, words};
+use super::stop::Stop;
 use crate::args::WaitArgs;
 use crate::caller::caller;
 use crate::exit::ExitStatus;

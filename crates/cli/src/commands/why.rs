@@ -5,22 +5,20 @@
 
 use crate::args::WhyArgs;
 use crate::caller::caller;
+use crate::commands::asked::{add, differs, open, words};
+use crate::commands::stop::Stop;
 use crate::commands::{saved, typed};
 use crate::exit::ExitStatus;
-use crate::mistyped::hint;
 use crate::output::Output;
 use crate::piped::Piped;
 use crate::redact::redact;
 use crate::render::human::{self, Look};
 use crate::render::{Answer, json};
+use inuse_bind::WhyOptions;
 use inuse_bind::file;
 use inuse_bind::resolve::{Ask, resolve};
-use inuse_bind::{Asker, WhyOptions};
+use inuse_rules::Attempt;
 use inuse_rules::address::escape;
-use inuse_rules::verdict::Outcome;
-use inuse_rules::written::{self, Mistake, Written};
-use inuse_rules::{Attempt, Cause};
-use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Answers, and then lets the program in front of the pipe run on.
@@ -58,37 +56,6 @@ fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Exi
             }
             let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
             counted.max().unwrap_or(ExitStatus::WrongWords)
-        }
-    }
-}
-
-/// Why nothing could be answered.
-pub enum Stop {
-    /// An address is wrong.
-    Mistake(Mistake),
-    /// Other words are wrong.
-    Words(String),
-    /// The machine could not be asked.
-    Blind(String),
-}
-
-impl Stop {
-    /// Says it on stderr: one line, and a pointer under the address where a person looks on.
-    pub fn tell(self, output: &mut Output) -> ExitStatus {
-        match self {
-            Stop::Mistake(mistake) => {
-                output.say(&mistake.to_string());
-                output.show(&mistake.caret());
-                ExitStatus::WrongWords
-            }
-            Stop::Words(line) => {
-                output.say(&line);
-                ExitStatus::WrongWords
-            }
-            Stop::Blind(line) => {
-                output.say(&line);
-                ExitStatus::CannotSay
-            }
         }
     }
 }
@@ -133,65 +100,4 @@ fn answers(
         }
     }
     Ok((answers, None))
-}
-
-/// Asks about each address once, and answers in any case if any of the words names it.
-pub(super) fn add(asks: &mut Vec<Ask>, ask: Ask) {
-    match asks.iter_mut().find(|other| other.address == ask.address) {
-        Some(other) => other.only_if_different &= ask.only_if_different,
-        None => asks.push(ask),
-    }
-}
-
-/// Opens the conversation with the kernel.
-pub fn open(options: &WhyOptions) -> Result<Asker, Stop> {
-    Asker::new(options).map_err(|error| match &options.netns {
-        Some(_) => Stop::Words(format!("--netns: {error}")),
-        None => Stop::Blind(format!("the kernel cannot be asked: {error}")),
-    })
-}
-
-/// Every address on the command line, and those that a message on standard input names. That is opened here
-/// and may go on: whoever asks passes the rest on.
-pub fn words(addresses: &[OsString], piped: &mut Option<Piped>) -> Result<Vec<Written>, Stop> {
-    let mut all = Vec::new();
-    for given in addresses {
-        if given != "-" {
-            let read = written::parse(&text_of(given));
-            // Only the first word can be meant as a verb.
-            let first = all.is_empty() && piped.is_none();
-            let read = read.map_err(|mistake| if first { hint(mistake) } else { mistake });
-            all.push(read.map_err(Stop::Mistake)?);
-        } else if piped.is_none() {
-            all.extend(piped.insert(Piped::new()).addresses().map_err(Stop::Words)?);
-        }
-    }
-    Ok(all)
-}
-
-/// An argument as text. Paths need not be UTF-8: such a one is written with escapes, which the grammar
-/// reads back.
-pub fn text_of(given: &OsStr) -> String {
-    match given.to_str() {
-        Some(text) => text.to_owned(),
-        None if given.as_bytes().starts_with(b"/") => format!("unix:{}", escape(given.as_bytes())),
-        None => escape(given.as_bytes()),
-    }
-}
-
-/// Whether a loopback address is worth telling beside the wildcard of its family: the kernel answers it
-/// otherwise. That a machine has no `::1` at all is no news to somebody who asked about a port.
-pub(super) fn differs(answer: &Answer, told: &[Answer]) -> bool {
-    let family =
-        |answer: &Answer| answer.diagnosis.attempt.address.inet().map(|(_, local, _)| local.is_ipv4());
-    let port = |answer: &Answer| answer.diagnosis.attempt.address.port();
-    let wildcard =
-        told.iter().rev().find(|other| family(other) == family(answer) && port(other) == port(answer));
-    let outcome = |answer: &Answer| match &answer.diagnosis.verdict.outcome {
-        Outcome::Ok => (0, None),
-        Outcome::Refused(refusal) => (1, Some(refusal.errno)),
-        Outcome::Unknown { .. } => (2, None),
-    };
-    answer.diagnosis.cause != Cause::NotLocal
-        && wildcard.is_none_or(|wildcard| outcome(wildcard) != outcome(answer))
 }

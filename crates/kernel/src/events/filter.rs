@@ -4,14 +4,7 @@
 //! header of the message (16 bytes) and the first four bytes of `struct inet_diag_msg`, in network order,
 //! which is what a BPF load takes for granted. A message too short for that is dropped by the kernel.
 
-/// One instruction, `struct sock_filter` of include/uapi/linux/filter.h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Instruction {
-    pub(crate) code: u16,
-    pub(crate) jt: u8,
-    pub(crate) jf: u8,
-    pub(crate) k: u32,
-}
+use crate::sys::classic_bpf::Instruction;
 
 /// `BPF_LD | BPF_H | BPF_ABS`: loads two bytes of the message.
 const LOAD_HALF: u16 = 0x28;

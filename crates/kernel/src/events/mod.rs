@@ -11,7 +11,6 @@ mod filter;
 mod paths;
 
 pub use closings::Closings;
-pub(crate) use filter::Instruction;
 
 use crate::error::Error;
 use crate::netns::Netns;

@@ -8,14 +8,7 @@
 //!
 //! Not here: giving it to the kernel (`install`).
 
-/// One instruction, `struct sock_filter` of include/uapi/linux/filter.h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instruction {
-    pub(super) code: u16,
-    pub(super) jt: u8,
-    pub(super) jf: u8,
-    pub(super) k: u32,
-}
+use crate::sys::classic_bpf::Instruction;
 
 /// A call that is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

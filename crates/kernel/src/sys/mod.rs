@@ -1,8 +1,9 @@
-//! The calls that need `unsafe`, one idea a file.
+//! The calls that need `unsafe`, one idea a file, and what they take.
 
 pub(crate) mod attach_filter;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
+pub(crate) mod classic_bpf;
 pub(crate) mod ext_ack;
 pub(crate) mod getsockopt;
 pub(crate) mod kcmp;

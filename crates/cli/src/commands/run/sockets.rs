@@ -4,7 +4,8 @@
 
 use super::owner::{self, Owner};
 use crate::args::RunArgs;
-use crate::commands::why::{Stop, text_of};
+use crate::commands::asked::text_of;
+use crate::commands::stop::Stop;
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::Answer;

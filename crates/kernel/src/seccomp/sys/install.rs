@@ -5,7 +5,7 @@
 //! The kernel copies the program during the call and keeps no pointer.
 #![allow(unsafe_code)]
 
-use super::super::filter::Instruction;
+use crate::sys::classic_bpf::{Given, Instruction};
 use rustix::fd::{FromRawFd as _, OwnedFd, RawFd};
 use rustix::io::Errno;
 
@@ -22,13 +22,9 @@ pub(in super::super) fn with_listener(program: &[Instruction]) -> Result<OwnedFd
 }
 
 fn set(program: &[Instruction], flags: libc::c_ulong) -> Result<OwnedFd, Errno> {
-    let mut program: Vec<libc::sock_filter> = program
-        .iter()
-        .map(|one| libc::sock_filter { code: one.code, jt: one.jt, jf: one.jf, k: one.k })
-        .collect();
-    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
-    let given = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // SAFETY: `given` and the `len` instructions that it points to live through the call.
+    let mut program = Given::new(program);
+    let given = program.fprog()?;
+    // SAFETY: `given` and the `len` instructions that it points to, in `program`, live through the call.
     let answer =
         unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const given) };
     match RawFd::try_from(answer) {

@@ -68,7 +68,7 @@ fn sentence(case: &Case) -> String {
             let sockets = case.snapshot.elsewhere.iter().map(|other| &other.socket);
             let who = who::several(&who::processes(case.snapshot, sockets));
             format!(
-                "{wanted} is free here: {} listens on it in another network namespace, which is no conflict.",
+                "{wanted} is free here; in another network namespace it is taken, by {}, which is no conflict.",
                 who.unwrap_or_else(|| "a process".into())
             )
         }

@@ -10,7 +10,9 @@
 //! processes of the same binary.
 
 mod actor;
+pub mod bench;
 pub mod conformance;
+pub mod crowd;
 pub mod play;
 mod required;
 pub mod stage;
@@ -38,6 +40,9 @@ pub fn helper_main() {
         ["here"] => stage::helper::here(),
         ["actor", name] => actor::main(name),
         ["teach", kind] => teach::helper::main(kind),
+        ["bench", ..] => std::process::exit(bench::main(std::env::args_os().skip(2)).into()),
+        ["crowd", ref share @ ..] => crowd::member::main(share),
+        ["peak", ref command @ ..] => bench::sample::peak_main(command),
         ["why", ref words @ ..] => play::asker::main(words),
         _ => std::process::exit(2),
     }

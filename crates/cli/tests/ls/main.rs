@@ -1,6 +1,7 @@
 //! `inuse ls`: its views of made-up facts, its words and exit status, and, on a stage with real servers, that
 //! it shows whatever ss(8) and lsof(8) show.
 
+mod bench;
 mod live;
 mod views;
 mod words;
@@ -28,6 +29,8 @@ fn main() {
         plain("words::wrong_words", words::wrong_words),
         plain("words::this_process_is_listed", words::this_process_is_listed),
         plain("words::nothing_that_fits", words::nothing_that_fits),
+        Trial::ignorable_test("bench::the_report_is_written", bench::the_report_is_written),
+        Trial::ignorable_test("bench::a_wrong_answer_is_seen", bench::a_wrong_answer_is_seen),
         Trial::ignorable_test("live::every_listener_of_ss_and_lsof_is_listed", live::parity),
         Trial::ignorable_test("live::other_namespaces", live::other_namespaces),
     ];

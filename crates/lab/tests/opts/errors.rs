@@ -3,11 +3,11 @@
 
 use crate::agent::{Agent, Language};
 use crate::seen;
-use inuse_keeper::act::options::{ERRNOS, Ending, NotFound, Outcome, Subject, plan, set};
+use inuse_keeper::act::options::{Ending, NotFound, Outcome, Subject, plan, sentence, set};
 use inuse_kernel::netns::Netns;
-use inuse_kernel::options::words;
+use inuse_kernel::options::{table, words};
 use rustix::io::Errno;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 const TCP: (i32, i32, i32) = (libc::AF_INET, libc::SOCK_STREAM, 0);
 
@@ -37,14 +37,17 @@ fn refused(outcome: &Outcome, expect: Errno, name: &str, option: &str) {
     }
 }
 
-/// Errors that only wrong bytes bring about, which are never sent from here: the foreign program sends them, and each
-/// is one of those that have their sentence.
+/// Errors that only wrong bytes and other options bring about, which are never sent from here: the foreign program
+/// sends them, and each has its sentence. EISCONN and ENOSR no option of these families gives on Linux.
 pub(crate) fn raw() {
     let mut agent = Agent::start(Language::StaticC);
     let (fd, datagrams) = (tcp(&mut agent), agent.socket(libc::AF_INET, libc::SOCK_DGRAM, 0));
-    let known = |result: Result<(), i32>, expect: Errno, what: &str| {
-        assert_eq!(result, Err(expect.raw_os_error()), "{what}");
-        assert!(ERRNOS.iter().any(|(errno, ..)| *errno == expect), "{what}");
+    let look = seen(&Subject::Descriptor(agent.pid(), fd), &[]).expect("a socket");
+    let traits = look.found[0].traits.clone();
+    let known = |result: Result<(), i32>, expect: Errno, name: &str| {
+        assert_eq!(result, Err(expect.raw_os_error()), "{name}");
+        let says = sentence(expect, table::named("SO_KEEPALIVE").expect("an option"), &traits);
+        assert!(says.ends_with(&format!("({name})")) && says.contains("SO_KEEPALIVE"), "{says}");
     };
     let time = |seconds: i64, micros: i64| [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat();
     let one = 1i32.to_ne_bytes();
@@ -57,7 +60,7 @@ pub(crate) fn raw() {
     );
     known(agent.set(fd, socket, libc::SO_KEEPALIVE, &[1]), Errno::INVAL, "EINVAL");
     known(agent.set(fd, socket, 9999, &one), Errno::NOPROTOOPT, "ENOPROTOOPT");
-    known(agent.set(datagrams, libc::SOL_TCP, libc::TCP_NODELAY, &one), Errno::NOPROTOOPT, "another level");
+    known(agent.set(datagrams, libc::SOL_TCP, libc::TCP_NODELAY, &one), Errno::NOPROTOOPT, "ENOPROTOOPT");
     known(agent.set(0, socket, libc::SO_KEEPALIVE, &one), Errno::NOTSOCK, "ENOTSOCK");
     known(agent.set(999, socket, libc::SO_KEEPALIVE, &one), Errno::BADF, "EBADF");
     // More groups than net.ipv4.igmp_max_memberships.
@@ -70,6 +73,13 @@ pub(crate) fn raw() {
         }
     }
     known(last, Errno::NOBUFS, "ENOBUFS");
+    // The memory for options of this namespace (Linux 6.8; before that it is the whole machine's, and hidden here).
+    if std::fs::write("/proc/sys/net/core/optmem_max", "1").is_ok() {
+        let six = agent.socket(libc::AF_INET6, libc::SOCK_DGRAM, 0);
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 5).octets();
+        let request = [&group[..], &1u32.to_ne_bytes()].concat();
+        known(agent.set(six, libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP, &request), Errno::NOMEM, "ENOMEM");
+    }
     agent.end();
 }
 
@@ -85,7 +95,9 @@ pub(crate) fn unprivileged() {
     assert!(!try_set(&agent, fd, "SO_KEEPALIVE=1").failed(), "what takes no capability is set");
     // Process 1 is root's: its sockets are not for an ordinary user, and it is said what is missing.
     match seen(&Subject::Process(1), &[]) {
-        Err(NotFound::Refused(needs)) => assert!(needs.contains("CAP_SYS_PTRACE"), "{needs}"),
+        Err(NotFound::Refused { needs, by_root: true }) => {
+            assert!(needs.contains("CAP_SYS_PTRACE"), "{needs}")
+        }
         other => panic!("{other:?}"),
     }
     agent.end();
@@ -129,6 +141,42 @@ pub(crate) fn closed_in_between() {
     assert_eq!(outcome.deeds[0].ending, Ending::Gone);
     let bytes = agent.get(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE).expect("its own socket");
     assert!(bytes.iter().all(|&byte| byte == 0), "the other socket was set");
+    agent.end();
+}
+
+/// Between every look and its setting the descriptor is given to another socket, a hundred times: none of those that
+/// came later is ever set, by descriptor or by address.
+pub(crate) fn replaced_in_between() {
+    let mut agent = Agent::start(Language::Python);
+    let asked = [words::parse("SO_KEEPALIVE=1").expect("an option")];
+    let is_set = |agent: &mut Agent, fd: u32| {
+        let bytes = agent.get(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE).expect("its own socket");
+        bytes.iter().any(|&byte| byte != 0)
+    };
+    let mut fd = tcp(&mut agent);
+    for _ in 0..100 {
+        let subject = Subject::Descriptor(agent.pid(), fd);
+        let look = seen(&subject, &[asked[0].spec]).expect("a socket");
+        agent.tell(&format!("close {fd}")).expect("its own socket");
+        let other = tcp(&mut agent);
+        assert_eq!(other, fd, "the same number");
+        let outcome = set(&Netns::current(), &look, &plan(&look, &asked, false));
+        assert!(outcome.deeds.iter().all(|deed| deed.ending == Ending::Gone), "{outcome:?}");
+        assert!(!is_set(&mut agent, other), "the other socket was set");
+        fd = other;
+    }
+    // The same where the socket was found by its address.
+    let bound = agent.socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+    agent.tell(&format!("bind {bound} {}", libc::AF_INET)).expect("a port");
+    let all = seen(&Subject::Descriptor(agent.pid(), bound), &[]).expect("a socket");
+    let address = all.found[0].traits.address.clone().expect("an address");
+    let by_address = seen(&Subject::Addresses(vec![address]), &[]).expect("a socket");
+    agent.tell(&format!("close {bound}")).expect("its own socket");
+    let other = agent.socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+    assert_eq!(other, bound, "the same number");
+    let outcome = set(&Netns::current(), &by_address, &plan(&by_address, &asked, false));
+    assert!(outcome.deeds.iter().all(|deed| deed.ending == Ending::Gone), "{outcome:?}");
+    assert!(!is_set(&mut agent, other), "the other socket was set");
     agent.end();
 }
 

@@ -2,7 +2,7 @@
 //! programs that then are asked themselves, and a live server that is mended and restarted.
 //!
 //! Each case is a run of this binary on a stage of its own; `agent` is the foreign program, `every` tries the whole
-//! table, `errors` the errors, `mend` the restart, `programs` real servers, `headers` the kernel's list of names.
+//! table, `errors` the errors, `rights` what an asker lacks, `mend` the restart, `programs` real servers, `headers` the kernel's list of names.
 
 mod agent;
 mod errors;
@@ -10,6 +10,7 @@ mod every;
 mod headers;
 mod mend;
 mod programs;
+mod rights;
 
 use inuse_keeper::act::options::{Look, NotFound, Question, Subject, look};
 use inuse_kernel::netns::Netns;
@@ -34,6 +35,8 @@ const CASES: &[Case] = &[
     ("errors_by_state", 0, &["python3"], errors::by_state),
     ("closed_in_between", 0, &["python3"], errors::closed_in_between),
     ("ended_in_between", 0, &["python3"], errors::ended_in_between),
+    ("replaced_in_between", 0, &["python3"], errors::replaced_in_between),
+    ("what_is_missing_is_said", 0, &["python3", "setpriv"], rights::missing),
     ("nothing_is_taken_away", 0, &["python3"], errors::nothing_is_taken_away),
     ("a_live_server_is_mended_and_restarted", 0, &[], mend::mended),
     ("an_unmended_server_is_not", 0, &[], mend::unmended),
@@ -48,6 +51,8 @@ fn main() {
             return case();
         }
         [mend::SERVER] => return mend::serve(),
+        [rights::ASKER, what] => return rights::ask(what),
+        [rights::HIDING] => return rights::hide(),
         _ => {}
     }
     let mut trials = vec![Trial::ignorable_test("the_table_is_complete", headers::complete)];
@@ -66,7 +71,8 @@ fn on_stage(name: &str, uid: u32, programs: &[&str]) -> Result<Completion, Faile
         Err(StageError::Unavailable(why)) => return cannot(why),
         other => other?,
     };
-    if uid != 0 && !stage.offers(inuse_rules::scene::Need::Uids) {
+    let users = uid != 0 || programs.contains(&"setpriv");
+    if users && !stage.offers(inuse_rules::scene::Need::Uids) {
         return cannot("it needs several users");
     }
     let ran = stage.run(uid, Program::Myself, &[CASE, name])?;

@@ -25,6 +25,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
 use std::fmt;
 
+const CAP_SYS_PTRACE: u64 = 1 << 19;
+
 /// What getsockopt(2) says of a live socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,8 +71,11 @@ pub enum Unread {
     Refused {
         /// What is missing, as a sentence part ("CAP_SYS_PTRACE, since …").
         needs: String,
+        /// Whether root would be allowed to.
+        by_root: bool,
     },
-    /// This kernel has no pidfd_getfd(2) (before 5.6; for one thread's own table before 6.9).
+    /// This kernel has no pidfd_getfd(2) (before 5.6; for one thread's own table before 6.9), or a seccomp profile
+    /// says so.
     TooOld,
     /// Something else failed.
     Other(Errno),
@@ -102,9 +107,9 @@ impl Unread {
     pub fn blind_spot(&self, pid: u32) -> BlindSpot {
         let remedy = match self {
             Unread::Gone | Unread::Closed | Unread::NoSocket => "look again".to_owned(),
-            Unread::Refused { needs } if rustix::process::geteuid().is_root() => format!("it needs {needs}"),
-            Unread::Refused { needs } => format!("run it as root (sudo): it needs {needs}"),
-            Unread::TooOld => "a newer kernel".to_owned(),
+            Unread::Refused { needs, by_root: true } => format!("run it as root (sudo): it needs {needs}"),
+            Unread::Refused { needs, .. } => format!("it needs {needs}"),
+            Unread::TooOld => "a newer kernel, or a seccomp profile that permits it".to_owned(),
             Unread::Other(_) => "try again".to_owned(),
         };
         BlindSpot { what: format!("socket options in process {pid}: {self}"), remedy }
@@ -117,8 +122,8 @@ impl fmt::Display for Unread {
             Unread::Gone => f.write_str("the process no longer has that socket"),
             Unread::Closed => f.write_str("the process has nothing open under that number"),
             Unread::NoSocket => f.write_str("what the process has open under that number is no socket"),
-            Unread::Refused { needs } => write!(f, "reading them needs {needs}"),
-            Unread::TooOld => f.write_str("this kernel has no pidfd_getfd"),
+            Unread::Refused { needs, .. } => write!(f, "reading them needs {needs}"),
+            Unread::TooOld => f.write_str("there is no pidfd_getfd(2): Linux has it from 5.6 on"),
             Unread::Other(errno) => errno.fmt(f),
         }
     }
@@ -146,7 +151,7 @@ fn ask(socket: &OwnedFd, cookie: Option<u64>) -> Result<LiveOptions, Errno> {
 fn reason(pid: u32, errno: Errno) -> Unread {
     match errno {
         Errno::SRCH => Unread::Gone,
-        Errno::PERM | Errno::ACCESS => Unread::Refused { needs: missing_right(pid) },
+        Errno::PERM | Errno::ACCESS => missing_right(pid),
         Errno::NOSYS | Errno::INVAL => Unread::TooOld,
         other => Unread::Other(other),
     }
@@ -154,7 +159,7 @@ fn reason(pid: u32, errno: Errno) -> Unread {
 
 /// Which of ptrace(2)'s checks stands in the way, as far as it shows (`__ptrace_may_access`,
 /// `yama_ptrace_access_check`).
-fn missing_right(pid: u32) -> String {
+fn missing_right(pid: u32) -> Unread {
     let root = procfs::open_root();
     let read = |path: &str, most| root.as_ref().ok().and_then(|root| procfs::read(root, path, most).ok());
     let status = |who: &str| read(&format!("{who}/status"), 64 * 1024).map(|bytes| Status::parse(&bytes));
@@ -164,7 +169,9 @@ fn missing_right(pid: u32) -> String {
     let forbidden = duplicate::table(std::process::id(), None)
         .and_then(|table| duplicate::descriptor(&table, table.as_raw_fd().unsigned_abs()))
         .is_err_and(|errno| errno == Errno::PERM);
-    why_refused(&own, &other, pid, yama, forbidden, users::name)
+    let needs = why_refused(&own, &other, pid, yama, forbidden, users::name);
+    let by_root = yama != Some(3) && !forbidden && own.capabilities & CAP_SYS_PTRACE == 0;
+    Unread::Refused { needs, by_root }
 }
 
 fn why_refused(
@@ -175,7 +182,6 @@ fn why_refused(
     forbidden: bool,
     name: impl Fn(u32) -> Option<String>,
 ) -> String {
-    const CAP_SYS_PTRACE: u64 = 1 << 19;
     if yama == Some(3) {
         return "a kernel started anew with kernel.yama.ptrace_scope below 3: at 3 nobody may".to_owned();
     }

@@ -6,6 +6,7 @@
 use super::asked::text_of;
 use super::free::agreed;
 use super::stop::Stop;
+use super::typed::own_path;
 use crate::args::OptsArgs;
 use crate::exit::ExitStatus;
 use crate::mistyped::distance;
@@ -20,10 +21,11 @@ use inuse_kernel::options::spec::Spec;
 use inuse_kernel::options::words::{self, Asked, Wrong};
 use inuse_kernel::options::{live::Table, table};
 use inuse_rules::address::escape;
+use inuse_rules::cure::Command;
 use inuse_rules::written;
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _};
+use std::os::unix::ffi::OsStringExt;
 
 /// Shows, explains or sets.
 pub fn run(args: &OptsArgs, output: &mut Output) -> ExitStatus {
@@ -47,7 +49,7 @@ fn list(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     } else if named {
         output.data(&opts::pages(&specs, output.width()));
     } else {
-        output.data(&opts::list(&specs, columns(output)));
+        output.data(&opts::list(&specs, output.terminal()));
     }
     Ok(ExitStatus::Success)
 }
@@ -70,9 +72,13 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     let question = Question { wanted: &wanted, in_full: args.all };
     let look = options::look(&netns, &subject, question).map_err(stop)?;
     if look.found.is_empty() {
-        output.say(&opts::nobody(&look, &text_of(target)));
         let hidden = look.beyond.elsewhere > 0;
-        return Ok(if hidden { ExitStatus::CannotSay } else { ExitStatus::InUse });
+        let status = if hidden { ExitStatus::CannotSay } else { ExitStatus::InUse };
+        if args.json {
+            output.data(&opts_json::look(&look, status));
+        }
+        output.say(&opts::nobody(&look, &text_of(target)));
+        return Ok(status);
     }
     if asked.iter().any(|asked| asked.value.is_some()) {
         return set(args, &netns, &look, &asked, output);
@@ -83,7 +89,7 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     if args.json {
         output.data(&opts_json::look(&look, ExitStatus::Success));
     } else {
-        output.data(&opts::look(&look, !wanted.is_empty(), columns(output), output.width()));
+        output.data(&opts::look(&look, !wanted.is_empty(), output.terminal(), output.width()));
     }
     Ok(ExitStatus::Success)
 }
@@ -127,7 +133,7 @@ fn set(
     if args.json {
         output.data(&opts_json::set(look, &plan, Some(&outcome), status));
     } else {
-        output.data(&opts::outcome(&plan, &outcome, output.width()));
+        output.data(&opts::outcome(look, &plan, &outcome, output.width()));
     }
     Ok(status)
 }
@@ -203,16 +209,21 @@ fn own_namespace(args: &OptsArgs, subject: &Subject) -> Option<Netns> {
 
 fn stop(why: NotFound) -> Stop {
     match why {
+        NotFound::Refused { by_root: true, .. } => Stop::Blind(format!("{why}; as root: {}", as_root())),
         NotFound::NoProcess(_) | NotFound::Thread(..) | NotFound::Closed(..) | NotFound::NoSocket(..) => {
             Stop::Words(why.to_string())
         }
-        NotFound::Refused(_) | NotFound::Blind(_) | NotFound::Other(..) => Stop::Blind(why.to_string()),
+        NotFound::Refused { .. } | NotFound::TooOld | NotFound::Blind(_) | NotFound::Other(..) => {
+            Stop::Blind(why.to_string())
+        }
     }
 }
 
-/// The width of a table where a person reads it; elsewhere its lines are whole.
-fn columns(output: &Output) -> Option<usize> {
-    io::stdout().is_terminal().then(|| output.width())
+/// The same words once more, as root.
+fn as_root() -> Command {
+    let program = own_path().unwrap_or_else(|| b"inuse".to_vec());
+    let words = std::env::args_os().skip(1).map(OsStringExt::into_vec);
+    Command([b"sudo".to_vec(), program].into_iter().chain(words).collect())
 }
 
 fn objected(plan: &Plan) -> ExitStatus {

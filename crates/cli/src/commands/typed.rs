@@ -54,7 +54,7 @@ fn note_root(cure: &mut Cure, command: &Command, attempt: &Attempt) {
 }
 
 /// This program's file, where sudo does not look for it.
-fn own_path() -> Option<Vec<u8>> {
+pub(super) fn own_path() -> Option<Vec<u8>> {
     let path = std::env::current_exe().ok()?;
     let found = path.parent().is_some_and(|folder| SECURE_PATH.iter().any(|s| folder == Path::new(s)));
     (!found).then(|| path.as_os_str().as_bytes().to_vec())

@@ -45,11 +45,15 @@ fn besides(look: &Look, width: usize) -> String {
     for note in &unplanned.notes {
         out.push_str(&format!("\n{}", wrapped(note, "", width)));
     }
-    for spot in &look.blind {
-        let says = format!("Not seen: {}; {}.", spot.what, spot.remedy);
+    for says in unseen(look) {
         out.push_str(&format!("\n{}", wrapped(&says, "", width)));
     }
     out
+}
+
+/// What could not be seen, a sentence each.
+fn unseen(look: &Look) -> impl Iterator<Item = String> {
+    look.blind.iter().map(|spot| format!("Not seen: {}; {}.", spot.what, spot.remedy))
 }
 
 /// Nobody has such a socket, as one line.
@@ -58,8 +62,9 @@ pub fn nobody(look: &Look, target: &str) -> String {
         Subject::Addresses(_) => format!("no process has a socket on {}", escape(target.as_bytes())),
         _ => format!("{} has no sockets", escape(target.as_bytes())),
     };
-    let notes = inuse_keeper::act::options::plan(look, &[], false).notes.join(" ");
-    if notes.is_empty() { what } else { format!("{what}. {notes}") }
+    let mut notes = inuse_keeper::act::options::plan(look, &[], false).notes;
+    notes.extend(unseen(look));
+    if notes.is_empty() { what } else { format!("{what}. {}", notes.join(" ")) }
 }
 
 fn heading(found: &Found, width: usize) -> String {
@@ -298,14 +303,14 @@ pub fn plan(look: &Look, plan: &Plan, width: usize) -> String {
             out.push_str(&hanging(&joined(&holders, FEW), "     ", "     ", width));
         }
     }
-    for note in &plan.notes {
-        out.push_str(&hanging(note, "  note: ", "        ", width));
+    for note in plan.notes.iter().cloned().chain(unseen(look)) {
+        out.push_str(&hanging(&note, "  note: ", "        ", width));
     }
     out
 }
 
 /// What came of it.
-pub fn outcome(plan: &Plan, outcome: &Outcome, width: usize) -> String {
+pub fn outcome(look: &Look, plan: &Plan, outcome: &Outcome, width: usize) -> String {
     let mut out = String::new();
     let many = outcome.deeds.len() > 2 * STEPS;
     let mut alike = 0;
@@ -326,6 +331,9 @@ pub fn outcome(plan: &Plan, outcome: &Outcome, width: usize) -> String {
     let set = outcome.deeds.iter().filter(|deed| matches!(deed.ending, Ending::Set { .. })).count();
     out.push_str(&wrapped(
         &match (outcome.failed(), outcome.any_set(), untried) {
+            (false, true, _) if outcome.altered() => {
+                "Everything that was asked is in force, as the kernel took it.".to_owned()
+            }
             (false, true, _) => "Everything that was asked is in force.".to_owned(),
             (false, false, _) => "Nothing is set: the sockets were closed meanwhile.".to_owned(),
             (true, _, 0) => {
@@ -336,8 +344,8 @@ pub fn outcome(plan: &Plan, outcome: &Outcome, width: usize) -> String {
         "",
         width,
     ));
-    for note in &plan.notes {
-        out.push_str(&wrapped(note, "", width));
+    for note in plan.notes.iter().cloned().chain(unseen(look)) {
+        out.push_str(&wrapped(&note, "", width));
     }
     out
 }

@@ -157,7 +157,7 @@ fn seen(look: &Look, exit: ExitStatus) -> Document<'_> {
             waiting_to_be_accepted: beyond.queued,
             closed_connections: beyond.orphans,
             time_wait: beyond.time_wait,
-            without_visible_holder: beyond.elsewhere,
+            without_visible_holder: beyond.hidden + beyond.elsewhere,
         }),
         not_seen: Some(
             look.blind.iter().map(|spot| BlindView { what: &spot.what, remedy: &spot.remedy }).collect(),

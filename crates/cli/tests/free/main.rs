@@ -2,6 +2,8 @@
 //!
 //! What it does to every cause is tested on a stage, in the lab.
 
+#[path = "../common/pty.rs"]
+mod pty;
 mod terminal;
 
 use serde_json::Value;

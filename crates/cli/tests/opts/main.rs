@@ -2,6 +2,10 @@
 //!
 //! That every option is read and set as the owner itself sees it is tested on a stage, in the lab.
 
+#[path = "../common/pty.rs"]
+mod pty;
+mod terminal;
+
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -207,6 +211,8 @@ fn an_address_that_nobody_has_is_not_found() {
     let ran = inuse(&["opts", &address]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
     assert!(ran.stderr.contains("no process has a socket on"), "{}", ran.stderr);
+    let ran = inuse(&["opts", "--json", &address]);
+    assert_eq!((ran.code, &document(&ran.stdout)["sockets"]), (Some(1), &serde_json::json!([])));
 }
 
 #[test]

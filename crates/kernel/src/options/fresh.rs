@@ -46,7 +46,7 @@ impl<'a> Fresh<'a> {
         traits.netns.is_none() || traits.netns == self.cookie
     }
 
-    /// Whether the program changed that option of a socket. `all` are the values of the same socket.
+    /// Whether the program changed that option of a socket, which now has this value; `lock` is its `SO_BUF_LOCK`.
     pub fn changed(
         &mut self,
         traits: &Traits,

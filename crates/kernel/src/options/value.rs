@@ -5,7 +5,7 @@
 
 use super::measure::{Measure, duration, measured, size};
 use super::spec::{Form, Unit};
-use inuse_rules::address::escape;
+use inuse_rules::address::{deceives, escape};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub fn show(form: Form, value: &Value) -> String {
         (Form::Switch, Value::Int(0)) => "off".into(),
         (Form::Switch, Value::Int(1)) => "on".into(),
         (Form::Bits, Value::Int(bits)) => format!("{bits:#x}"),
+        (Form::Number { unit: Unit::Bytes, .. }, Value::Int(1)) => "1 byte".into(),
         (Form::Number { unit, .. }, Value::Int(number)) if unit != Unit::None => {
             format!("{number} {}", unit.name())
         }
@@ -176,8 +177,8 @@ pub fn parse(form: Form, written: &str) -> Result<Value, String> {
         }
         Form::Text(_) if none || written.is_empty() => Ok(Value::Text(Vec::new())),
         Form::Text(most) if written.len() > most => Err(format!("a name has at most {most} bytes")),
-        Form::Text(_) if written.bytes().any(|b| b == b'/' || b <= b' ' || b == 0x7f) => {
-            Err("a name has no spaces and no slashes".to_owned())
+        Form::Text(_) if written.chars().any(|c| matches!(c, '/' | '\\' | ' ') || deceives(c)) => {
+            Err("a name has no spaces, no slashes and nothing that does not show".to_owned())
         }
         Form::Text(_) => Ok(Value::Text(written.as_bytes().to_vec())),
         Form::PortRange if none => Ok(Value::Ports(None)),

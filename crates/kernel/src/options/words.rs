@@ -134,6 +134,8 @@ mod tests {
             ("SO_LINGER=48h", "more than a day"),
             ("SO_BINDTODEVICE=averyverylongname", "at most 15 bytes"),
             ("SO_BINDTODEVICE=a/b", "no slashes"),
+            ("SO_BINDTODEVICE=a\\b", "no slashes"),
+            ("SO_BINDTODEVICE=a\u{202e}b", "does not show"),
             ("SO_MARK=-1", "32 bits"),
             ("SO_MARK=5000000000", "32 bits"),
             ("SO_BUF_LOCK=both", "send, receive"),
@@ -164,7 +166,7 @@ mod tests {
             any::<u64>().prop_map(Value::Unsigned),
             (0u64..31_000_000_000_000).prop_map(|us| Value::Time(Duration::from_micros(us))),
             proptest::option::of(0u32..86_401).prop_map(Value::Linger),
-            "[a-z0-9.:@-]{1,15}".prop_map(|text| Value::Text(text.into_bytes())),
+            "[a-z0-9.:@é\\\\-]{1,7}".prop_map(|text| Value::Text(text.into_bytes())),
             proptest::option::of((1u16.., 0u16..100))
                 .prop_map(|range| { Value::Ports(range.map(|(low, more)| (low, low.saturating_add(more)))) }),
         ]

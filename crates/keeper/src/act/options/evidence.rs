@@ -78,7 +78,7 @@ fn through(holder: &Holder, found: &Found) -> Result<Proven, Unproven> {
 fn unproven(why: Unread) -> Unproven {
     match why {
         Unread::Gone | Unread::Closed | Unread::NoSocket => Unproven::Gone,
-        Unread::Refused { needs } => Unproven::Refused(needs),
+        Unread::Refused { needs, .. } => Unproven::Refused(needs),
         other => Unproven::Other(other.to_string()),
     }
 }

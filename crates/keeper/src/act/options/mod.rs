@@ -7,8 +7,10 @@
 //! Not here: the table of options and their values (`inuse_kernel::options`), and terminal output.
 
 mod evidence;
+mod holders;
 mod look;
 mod plan;
+mod read;
 mod sentence;
 mod set;
 

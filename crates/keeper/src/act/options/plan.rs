@@ -119,6 +119,12 @@ pub(super) fn out_of_reach(look: &Look) -> Vec<String> {
             several(ended, "connection that is closed already", "connections that are closed already")
         ));
     }
+    if beyond.hidden > 0 {
+        notes.push(format!(
+            "Out of reach: {} of processes that you may not ask.",
+            several(beyond.hidden, "socket", "sockets")
+        ));
+    }
     if beyond.elsewhere > 0 {
         notes.push(format!(
             "Out of reach: {} that no visible table of open files has.",

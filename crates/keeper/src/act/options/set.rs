@@ -67,6 +67,11 @@ impl Outcome {
         self.deeds.iter().any(|deed| matches!(deed.ending, Ending::Failed(..) | Ending::Unproven(_)))
     }
 
+    /// Whether the kernel made something else of a value.
+    pub fn altered(&self) -> bool {
+        self.deeds.iter().any(|deed| matches!(deed.ending, Ending::Set { remark: Some(_), .. }))
+    }
+
     /// Whether anything is in force.
     pub fn any_set(&self) -> bool {
         self.deeds.iter().any(|deed| matches!(deed.ending, Ending::Set { .. }))
@@ -116,12 +121,14 @@ fn latecomers(
     let Ok(again) = look(netns, &seen.subject, Question { wanted: &wanted, in_full: false }) else {
         return false;
     };
+    // Of an option that was given twice the last value counts.
     let mut asked: Vec<&Step> = Vec::new();
-    for step in &plan.steps {
+    for step in plan.steps.iter().rev() {
         if asked.iter().all(|other| other.spec.name != step.spec.name) {
             asked.push(step);
         }
     }
+    asked.reverse();
     let mut late: Vec<Step> = Vec::new();
     for step in asked {
         for (at, found) in again.found.iter().enumerate() {

@@ -42,6 +42,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     ipv6(24, "IPV6_MTU", within(1280, 65535, Unit::Bytes))
         .since("2.2")
         .fact()
+        .never("what is set is the size of fragments, which nothing reads back")
         .says("The largest packet on the way to the peer; only a connected socket has one."),
     ipv6(62, "IPV6_DONTFRAG", Form::Switch)
         .since("2.6.35")

@@ -94,6 +94,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     tcp(24, "TCP_TIMESTAMP", Form::Bits)
         .since("3.9")
         .fact()
+        .never(REPAIR)
         .says("The clock of its time stamps."),
     tcp(27, "TCP_SAVE_SYN", number(0, 2))
         .default("0")

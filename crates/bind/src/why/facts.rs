@@ -78,6 +78,9 @@ impl Asker {
                 | Fact::UnixAccepted(_) => {}
             }
         }
+        if about.is_empty() {
+            return;
+        }
         self.owners(snapshot, &about);
         learn_options(snapshot, &about);
         #[cfg(feature = "bpf")]

@@ -1,10 +1,12 @@
 //! Assembling a BPF program: the few instructions that an iterator needs, by name.
 //!
 //! The end returns 0: a program made here is a list of conditions, which lead there where they do not hold,
-//! and of things to do where they do. Jumps go forward only, to the end or to a [`Mark`].
+//! and of things to do where they do. Jumps lead to the end or to a [`Mark`], and only [`Program::again`] back.
 //! Follows Documentation/bpf/standardization/instruction-set.rst.
 //!
 //! Not here: loading (`sys::bpf`), and any particular program (`tcp`, `files`).
+
+use rustix::fd::RawFd;
 
 /// A register. Calls return in `R0`, take their arguments in `R1` to `R5` and destroy those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) enum Reg {
     R7 = 7,
     /// Kept across calls.
     R8 = 8,
+    /// Kept across calls.
+    R9 = 9,
     /// The end of the stack: 512 bytes lie below it. Cannot be written.
     Frame = 10,
 }
@@ -41,7 +45,7 @@ impl Width {
         Width::ALL.into_iter().find(|width| width.bits() as usize == bytes * 8)
     }
 
-    const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u32 {
         match self {
             Width::Byte => 8,
             Width::Half => 16,
@@ -65,8 +69,8 @@ impl Width {
 /// right, and how many bits to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fetch {
-    offset: i16,
-    width: Width,
+    pub(crate) offset: i16,
+    pub(crate) width: Width,
     shift: u32,
     keep: u32,
 }
@@ -107,7 +111,7 @@ enum Target {
     Mark(Mark),
 }
 
-/// A place further on in the program, which jumps may name before it is there.
+/// A place in the program, which jumps may name before it is there.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 
@@ -135,6 +139,31 @@ impl Program {
         self.push(0x07, to, Reg::R0, 0, value);
     }
 
+    /// `to += from`.
+    pub(crate) fn add_register(&mut self, to: Reg, from: Reg) {
+        self.push(0x0f, to, from, 0, 0);
+    }
+
+    /// `to &= mask`.
+    pub(crate) fn keep(&mut self, to: Reg, mask: i32) {
+        self.push(0x57, to, Reg::R0, 0, mask);
+    }
+
+    /// `to >>= bits`.
+    pub(crate) fn shift_right(&mut self, to: Reg, bits: i32) {
+        self.push(0x77, to, Reg::R0, 0, bits);
+    }
+
+    /// `to >>= by`.
+    pub(crate) fn shift_right_by(&mut self, to: Reg, by: Reg) {
+        self.push(0x7f, to, by, 0, 0);
+    }
+
+    /// `to <<= bits`.
+    pub(crate) fn shift_left(&mut self, to: Reg, bits: i32) {
+        self.push(0x67, to, Reg::R0, 0, bits);
+    }
+
     /// `to = *(width *)(from + offset)`, without sign.
     pub(crate) fn load(&mut self, to: Reg, from: Reg, offset: i16, width: Width) {
         self.push(0x61 | width.code(), to, from, offset, 0);
@@ -153,12 +182,24 @@ impl Program {
     /// `to =` these bits of the structure at `from`.
     pub(crate) fn fetch(&mut self, to: Reg, from: Reg, fetch: Fetch) {
         self.load(to, from, fetch.offset, fetch.width);
+        self.narrow(to, fetch);
+    }
+
+    /// Leaves in `to` those bits of what the load of `fetch` brought.
+    pub(crate) fn narrow(&mut self, to: Reg, fetch: Fetch) {
         if fetch.shift > 0 {
             self.push(0x77, to, Reg::R0, 0, fetch.shift.cast_signed());
         }
         if fetch.shift + fetch.keep < fetch.width.bits() {
             self.push(0x57, to, Reg::R0, 0, (1 << fetch.keep) - 1);
         }
+    }
+
+    /// `to =` where the first value of that map stands: two instructions long.
+    pub(crate) fn value_of(&mut self, to: Reg, map: RawFd) {
+        // `BPF_PSEUDO_MAP_VALUE` stands in the place of a register.
+        self.push(0x18, to, Reg::R2, 0, map);
+        self.push(0, Reg::R0, Reg::R0, 0, 0);
     }
 
     /// Goes to the end where `value` is zero.
@@ -199,6 +240,47 @@ impl Program {
         self.jump(0x26, value, number.cast_signed(), Target::Mark(to));
     }
 
+    /// Goes to the mark where `value` is that number.
+    pub(crate) fn go_if(&mut self, value: Reg, number: i32, to: Mark) {
+        self.jump(0x15, value, number, Target::Mark(to));
+    }
+
+    /// Goes to the mark where `value` is another number.
+    pub(crate) fn go_unless(&mut self, value: Reg, number: i32, to: Mark) {
+        self.jump(0x55, value, number, Target::Mark(to));
+    }
+
+    /// Goes to the mark where both are the same.
+    pub(crate) fn go_if_same(&mut self, a: Reg, b: Reg, to: Mark) {
+        self.compare(0x1d, a, b, Target::Mark(to));
+    }
+
+    /// Goes to the mark where they differ.
+    pub(crate) fn go_unless_same(&mut self, a: Reg, b: Reg, to: Mark) {
+        self.compare(0x5d, a, b, Target::Mark(to));
+    }
+
+    /// Goes to the end where both are the same.
+    pub(crate) fn end_if_same(&mut self, a: Reg, b: Reg) {
+        self.compare(0x1d, a, b, Target::End);
+    }
+
+    /// Goes to the end unless `a` is below `b`.
+    pub(crate) fn end_unless_below(&mut self, a: Reg, b: Reg) {
+        self.compare(0x3d, a, b, Target::End);
+    }
+
+    /// `may_goto` (Linux 6.9): goes on here for so long as the kernel lets a loop run, and then to the mark.
+    /// Without one no loop is accepted whose end the verifier cannot see.
+    pub(crate) fn or_give_up(&mut self, to: Mark) {
+        self.jump(0xe5, Reg::R0, 0, Target::Mark(to));
+    }
+
+    /// Goes to the mark, which may stand further up.
+    pub(crate) fn again(&mut self, to: Mark) {
+        self.jump(0x05, Reg::R0, 0, Target::Mark(to));
+    }
+
     /// `R0 = helper(R1, R2, …)`, by the helper's number in include/uapi/linux/bpf.h.
     pub(crate) fn call(&mut self, helper: i32) {
         self.push(0x85, Reg::R0, Reg::R0, 0, helper);
@@ -216,8 +298,8 @@ impl Program {
                         Target::End => end,
                         Target::Mark(mark) => self.marks.get(mark.0).copied().flatten().unwrap_or(end),
                     };
-                    // One that leads too far, or backwards, is refused by the kernel.
-                    i16::try_from(place.saturating_sub(at + 1)).unwrap_or(i16::MAX)
+                    // One that leads too far is refused by the kernel.
+                    i16::try_from(place.cast_signed() - at.cast_signed() - 1).unwrap_or(i16::MAX)
                 }
                 None => instruction.offset,
             };
@@ -232,6 +314,10 @@ impl Program {
 
     fn push(&mut self, code: u8, to: Reg, from: Reg, offset: i16, value: i32) {
         self.instructions.push(Instruction { code, to, from, offset, value, jumps: None });
+    }
+
+    fn compare(&mut self, code: u8, to: Reg, from: Reg, target: Target) {
+        self.instructions.push(Instruction { code, to, from, offset: 0, value: 0, jumps: Some(target) });
     }
 
     fn jump(&mut self, code: u8, to: Reg, value: i32, target: Target) {
@@ -286,6 +372,39 @@ mod tests {
                 [0x05, 0x00, 2, 0, 0, 0, 0, 0],
                 [0x16, 0x03, 1, 0, 9, 0, 0, 0],
                 [0xb7, 0x00, 0, 0, 1, 0, 0, 0],
+                [0xb7, 0x00, 0, 0, 0, 0, 0, 0],
+                [0x95, 0x00, 0, 0, 0, 0, 0, 0],
+            ]
+        );
+    }
+
+    #[test]
+    fn loops() {
+        let mut program = Program::default();
+        let (again, given_up) = (program.mark(), program.mark());
+        program.set(Reg::R6, 0);
+        program.here(again);
+        program.or_give_up(given_up);
+        program.end_unless_below(Reg::R6, Reg::R8);
+        program.copy(Reg::R3, Reg::R6);
+        program.shift_left(Reg::R3, 3);
+        program.add_register(Reg::R3, Reg::R7);
+        program.go_if_same(Reg::R3, Reg::R9, given_up);
+        program.add(Reg::R6, 1);
+        program.again(again);
+        program.here(given_up);
+        assert_eq!(
+            program.finish(),
+            [
+                [0xb7, 0x06, 0, 0, 0, 0, 0, 0],
+                [0xe5, 0x00, 7, 0, 0, 0, 0, 0],
+                [0x3d, 0x86, 6, 0, 0, 0, 0, 0],
+                [0xbf, 0x63, 0, 0, 0, 0, 0, 0],
+                [0x67, 0x03, 0, 0, 3, 0, 0, 0],
+                [0x0f, 0x73, 0, 0, 0, 0, 0, 0],
+                [0x1d, 0x93, 2, 0, 0, 0, 0, 0],
+                [0x07, 0x06, 0, 0, 1, 0, 0, 0],
+                [0x05, 0x00, 0xf8, 0xff, 0, 0, 0, 0],
                 [0xb7, 0x00, 0, 0, 0, 0, 0, 0],
                 [0x95, 0x00, 0, 0, 0, 0, 0, 0],
             ]

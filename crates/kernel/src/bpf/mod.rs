@@ -1,5 +1,5 @@
 //! Programs that the kernel runs over its own lists (BPF iterators, Linux 5.9): `tcp` reads the options of
-//! every tcp socket of a port, `files` names every open descriptor of sockets.
+//! every tcp socket of a port, `tables` and `files` name every open descriptor of sockets.
 //!
 //! Nothing on the machine changes: a program only reads, it runs while its output is read here, and it
 //! is gone with its descriptor. It needs `CAP_BPF` and `CAP_PERFMON` in the initial user namespace. The
@@ -14,6 +14,7 @@ mod asm;
 mod btf;
 mod files;
 mod run;
+mod tables;
 mod tcp;
 
 pub(crate) use files::OpenSocket;
@@ -42,36 +43,80 @@ pub fn tcp_options(netns: &Netns, port: u16) -> Result<Vec<TcpOptions>, Error> {
     let layout = once(&LAYOUT, tcp::Layout::find)?;
     let (attach, instructions) = (layout.attach, layout.program(port));
     let mut found = Vec::new();
-    Iteration { object, attach, instructions, record: tcp::RECORD }
+    Iteration { object, attach, instructions, record: tcp::RECORD, filter: None }
         .run(|link| netns.inside(|| sys::iterator(link)), &mut |record| found.extend(tcp::read(record)))?;
     Ok(found)
 }
 
-/// Hands every open descriptor of the sockets with these inodes to `each`; of every socket, where none are
-/// named. Those of tasks in the caller's pid namespace, with the ids of the first one.
+/// A way to list open descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// The program reads the tables by itself (Linux 6.9). One process may have at most a thousand of the sockets.
+    Tables,
+    /// The kernel's iterator over open files (Linux 5.9).
+    Files,
+}
+
+/// Hands every open descriptor of the sockets with these inodes, which are sorted, to `each`; some of other sockets
+/// may be among them. Those of tasks in the caller's pid namespace, with the ids of the first one.
 ///
 /// # Errors
 /// As [`tcp_options`]. What was handed over before an error stands.
-pub(crate) fn open_sockets(inodes: &[u32], each: &mut dyn FnMut(OpenSocket)) -> Result<(), Error> {
-    let list = list_of(inodes)?;
-    list.run(|link| Ok(sys::iterator(link)), &mut |record| _ = files::read(record).map(&mut *each))
+pub(crate) fn open_sockets(
+    list: List,
+    inodes: &[u64],
+    each: &mut dyn FnMut(OpenSocket),
+) -> Result<(), Error> {
+    let mut whole = true;
+    list_of(list, inodes)?.run(|link| Ok(sys::iterator(link)), &mut |record| match files::read(record) {
+        Some(socket) if socket.inode != 0 => each(socket),
+        _ => whole = false,
+    })?;
+    let what = "a table of open files without an end";
+    if whole { Ok(()) } else { Err(Error::Malformed { object: OPEN_SOCKETS.into(), what }) }
 }
 
-fn list_of(inodes: &[u32]) -> Result<Iteration, Error> {
-    static LAYOUT: OnceLock<files::Layout> = OnceLock::new();
-    let object = "the program that lists open sockets";
-    run::privileged(object)?;
-    let layout = once(&LAYOUT, files::Layout::find)?;
-    let (attach, instructions) = (layout.attach, layout.program(inodes));
-    Ok(Iteration { object, attach, instructions, record: files::RECORD })
+/// What lists open descriptors, in the words of an error.
+const OPEN_SOCKETS: &str = "the program that lists open sockets";
+
+fn list_of(list: List, inodes: &[u64]) -> Result<Iteration, Error> {
+    static TABLES: OnceLock<tables::Layout> = OnceLock::new();
+    static FILES: OnceLock<files::Layout> = OnceLock::new();
+    run::privileged(OPEN_SOCKETS)?;
+    let (attach, instructions, filter) = match list {
+        List::Tables => {
+            let layout = once(&TABLES, tables::Layout::find)?;
+            let filter = tables::Filter::new(inodes.iter().copied());
+            let filter = filter.map_err(|errno| Error::new("make a map for", OPEN_SOCKETS, errno))?;
+            let instructions = layout.program(&filter);
+            // The program has the map, once it is loaded.
+            (layout.attach, instructions, Some(filter))
+        }
+        List::Files => {
+            let layout = once(&FILES, files::Layout::find)?;
+            (layout.attach, layout.program(&named(inodes)), None)
+        }
+    };
+    Ok(Iteration { object: OPEN_SOCKETS, attach, instructions, record: files::RECORD, filter })
 }
 
-/// Whether owners can be looked up by the iterator over open files, and why not: it is loaded, and not run.
+/// More inodes than these the older program does not tell apart: it takes every socket.
+const MOST_NAMED: usize = 512;
+
+/// The lower halves of the inodes, in their order; none where they are too many or too large for that.
+fn named(inodes: &[u64]) -> Vec<u32> {
+    let halves =
+        (inodes.len() <= MOST_NAMED).then(|| inodes.iter().map(|&inode| u32::try_from(inode)).collect());
+    halves.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Whether owners can be looked up by an iterator, and why not: it is loaded, and not run.
 ///
 /// # Errors
 /// As [`tcp_options`].
 pub fn can_list_open_sockets() -> Result<(), Error> {
-    list_of(&[])?.load().map(drop)
+    let load = |list| list_of(list, &[])?.load().map(drop);
+    load(List::Tables).or_else(|_| load(List::Files))
 }
 
 /// Whether the caller has the capabilities; a program may be refused all the same.
@@ -97,6 +142,7 @@ fn once<T>(
 /// As [`tcp_options`], where the bytes are no BTF or lack something that a program needs.
 pub fn fits(types: &[u8]) -> Result<(), Error> {
     run::in_types(types, tcp::Layout::find)?;
+    run::in_types(types, tables::Layout::find)?;
     run::in_types(types, files::Layout::find).map(drop)
 }
 

@@ -3,6 +3,7 @@
 //! Not here: any particular program (`tcp`, `files`).
 
 use super::btf::Btf;
+use super::tables::Filter;
 use crate::error::Error;
 use crate::sys::{bpf as sys, mapped::Mapped};
 use rustix::fd::{AsFd, OwnedFd};
@@ -34,6 +35,9 @@ pub(super) struct Iteration {
     pub(super) instructions: Vec<[u8; 8]>,
     /// Bytes in each record that it writes.
     pub(super) record: usize,
+    /// What it reads, kept until it is loaded.
+    #[expect(dead_code, reason = "the instructions have its descriptor")]
+    pub(super) filter: Option<Filter>,
 }
 
 impl Iteration {

@@ -29,12 +29,9 @@ impl Inodes {
         self.0.binary_search(&inode).is_ok()
     }
 
-    /// The lower halves of all of them, in their order; none where they are too many or too large for that.
     #[cfg(feature = "bpf")]
-    pub(super) fn low_halves(&self, most: usize) -> Vec<u32> {
-        let halves =
-            (self.0.len() <= most).then(|| self.0.iter().map(|&inode| u32::try_from(inode)).collect());
-        halves.and_then(Result::ok).unwrap_or_default()
+    pub(super) fn sorted(&self) -> &[u64] {
+        &self.0
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,14 +7,12 @@
 
 use super::hits::{Hits, Inodes, Place};
 use super::{FindOptions, Road, unseen, walk};
-use crate::bpf::{self, OpenSocket};
+use crate::bpf::{self, List, OpenSocket};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 /// Loading the program takes as long as reading so many descriptors in /proc.
 const WORTH_LOADING: u64 = 2000;
-/// More inodes than these are picked out here and not by the kernel.
-const MOST_NAMED: usize = 512;
 /// Descriptors remembered. /proc needs no memory for those of one socket beyond the first few.
 const MOST_OPEN: usize = 1 << 20;
 
@@ -27,22 +25,18 @@ pub(super) fn in_tables(
 ) -> Option<Hits> {
     let worth_it = match options.road {
         Road::Proc => false,
-        Road::Iterator => true,
+        Road::Iterator | Road::OlderIterator => true,
         Road::Quicker => bpf::may_load() && walk::has_descriptors(root, pids, WORTH_LOADING),
     };
     // The iterator tells ids of the first pid namespace.
     if !worth_it || !unseen::in_first_pid_namespace(root) || !unseen::foreign_proc(root).is_empty() {
         return None;
     }
-    let mut open = Vec::new();
-    let listed = bpf::open_sockets(&wanted.low_halves(MOST_NAMED), &mut |socket| {
-        if wanted.has(socket.inode) && open.len() <= MOST_OPEN {
-            open.push(socket);
-        }
-    });
-    if listed.is_err() || open.len() > MOST_OPEN {
-        return None;
-    }
+    let lists: &[List] = match options.road {
+        Road::OlderIterator => &[List::Files],
+        _ => &[List::Tables, List::Files],
+    };
+    let mut open = lists.iter().find_map(|&list| listed(list, wanted))?;
     let mut hits = Hits::default();
     for (tid, socket) in each_table_once(&mut open) {
         let place = Place { pid: socket.pid, tid, fd: socket.fd };
@@ -57,6 +51,17 @@ pub(super) fn in_tables(
         }
     }
     Some(hits)
+}
+
+/// The descriptors of these sockets; `None` where that list cannot be had, or is too long.
+fn listed(list: List, wanted: &Inodes) -> Option<Vec<OpenSocket>> {
+    let mut open = Vec::new();
+    let listed = bpf::open_sockets(list, wanted.sorted(), &mut |socket| {
+        if wanted.has(socket.inode) && open.len() <= MOST_OPEN {
+            open.push(socket);
+        }
+    });
+    (listed.is_ok() && open.len() <= MOST_OPEN).then_some(open)
 }
 
 /// The descriptors, those of a table that tasks share only once: as its process's, or where the main thread

@@ -69,9 +69,11 @@ pub enum Road {
     Quicker,
     /// In /proc.
     Proc,
-    /// With the BPF iterator over open files, where it may be used (the feature `bpf`; `CAP_BPF` and
-    /// `CAP_PERFMON`; the first pid namespace).
+    /// With a BPF iterator, where it may be used (the feature `bpf`; `CAP_BPF` and `CAP_PERFMON`; the first
+    /// pid namespace).
     Iterator,
+    /// With the one that kernels before 6.9 take: slower, and without a bound on the sockets of one process.
+    OlderIterator,
 }
 
 impl Default for FindOptions {

@@ -12,9 +12,13 @@ use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd}
 use rustix::io::Errno;
 use std::ffi::CStr;
 
+const MAP_CREATE: libc::c_int = 0;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
 const ITER_CREATE: libc::c_int = 33;
+/// `BPF_MAP_TYPE_ARRAY`.
+const ARRAY: u32 = 2;
 /// `BPF_PROG_TYPE_TRACING`.
 const TRACING: u32 = 26;
 /// `BPF_TRACE_ITER`.
@@ -64,6 +68,45 @@ struct Iter {
     flags: u32,
 }
 
+/// `union bpf_attr` of `BPF_MAP_CREATE`, as far as it is used.
+#[repr(C)]
+struct Map {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+}
+
+/// `union bpf_attr` of `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+struct Update {
+    map_fd: RawFd,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// A map that is an array with this one value.
+pub(crate) fn array_of_one(value: &[u8]) -> Result<OwnedFd, Errno> {
+    let value_size = u32::try_from(value.len()).map_err(|_| Errno::TOOBIG)?;
+    let attributes = Map { map_type: ARRAY, key_size: 4, value_size, max_entries: 1, map_flags: 0 };
+    // SAFETY: numbers only.
+    let map = unsafe { bpf(MAP_CREATE, &attributes) }?;
+    let key = 0u32;
+    let attributes = Update {
+        map_fd: map.as_raw_fd(),
+        padding: 0,
+        key: (&raw const key).expose_provenance() as u64,
+        value: value.as_ptr().expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value outlive the call, and are as large as the map was made for.
+    unsafe { call(MAP_UPDATE_ELEM, &attributes) }?;
+    Ok(map)
+}
+
 /// Loads a program for the iterator whose function has that number in the kernel's BTF. With `log`, also
 /// says what the verifier thinks of it.
 pub(crate) fn load(
@@ -108,15 +151,24 @@ pub(crate) fn iterator(link: impl AsFd) -> Result<OwnedFd, Errno> {
     unsafe { bpf(ITER_CREATE, &attributes) }
 }
 
+/// A command that makes a descriptor.
+///
+/// # Safety
+///
+/// As [`call`].
+unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> Result<OwnedFd, Errno> {
+    // SAFETY: the caller vouches for the attributes, and the kernel just made this descriptor for us.
+    unsafe { call(command, attributes).map(|fd| OwnedFd::from_raw_fd(fd)) }
+}
+
 /// # Safety
 ///
 /// What the attributes point to must be as large as they say and live through the call.
-unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> Result<OwnedFd, Errno> {
+unsafe fn call<T>(command: libc::c_int, attributes: &T) -> Result<RawFd, Errno> {
     // SAFETY: the structure is as large as stated; for what it points to, the caller vouches.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
     match RawFd::try_from(answer) {
-        // SAFETY: the kernel just made this descriptor for us.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        Ok(number) if number >= 0 => Ok(number),
         _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
     }
 }

@@ -155,15 +155,22 @@ fn walk(
     filter: &Filter,
     each: &mut dyn FnMut(Socket),
 ) -> Result<Walked, Error> {
-    // A request is another kind of socket, which the number of SYN_RECV alone does not name.
+    let transport = match protocol {
+        Protocol::Tcp => Some(Transport::Tcp),
+        Protocol::Udp => Some(Transport::Udp),
+        Protocol::Unix => None,
+    };
     let states = match filter.states() {
-        Some(states) if !states.contains(&State::SynRecv) => States::of(states),
+        // A request is another kind of socket, which the number of SYN_RECV alone does not name.
+        Some(states) if !states.contains(&State::SynRecv) => {
+            // No tcp socket that is listed is UNCONN; asked for more than LISTEN, the kernel walks all connections.
+            let listed = |state: &&State| !(transport == Some(Transport::Tcp) && **state == State::Unconn);
+            States::of(&states.iter().filter(listed).copied().collect::<Vec<_>>())
+        }
         _ => States::ALL,
     };
-    let transport = match protocol {
-        Protocol::Tcp => Transport::Tcp,
-        Protocol::Udp => Transport::Udp,
-        Protocol::Unix => return diag.unix(states, &mut |row| each(row.socket)),
+    let Some(transport) = transport else {
+        return diag.unix(states, &mut |row| each(row.socket));
     };
     // The kernel takes one range; the rest is left out here.
     let low = filter.ports.iter().map(|range| *range.start()).min();

@@ -34,6 +34,13 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "[NAME=]ADDR")]
     pub listen: Vec<OsString>,
 
+    /// With -l: put the sockets in the place of those that the program binds itself, instead of giving them to it
+    ///
+    /// For programs that know nothing of LISTEN_FDS, and ports that they may not bind. Without -l the listeners
+    /// of the program are always kept.
+    #[arg(long)]
+    pub keep: bool,
+
     /// An IPv6 socket takes no IPv4 connections; 8080 then becomes two sockets
     #[arg(long)]
     pub v6only: bool,

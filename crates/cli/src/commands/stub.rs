@@ -12,6 +12,10 @@ pub fn run(arguments: &[OsString]) -> Option<ExitStatus> {
     match word.to_str()? {
         hold::STUB => Some(ExitStatus::Program(hold::stub(rest))),
         hold::TEE => Some(ExitStatus::Program(hold::tee(rest))),
+        hold::KEEP => Some(match hold::keep::handler_main() {
+            Ok(()) => ExitStatus::Success,
+            Err(_) => ExitStatus::CannotSay,
+        }),
         _ => None,
     }
 }

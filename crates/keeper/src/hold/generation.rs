@@ -2,12 +2,13 @@
 
 use super::exit::Exit;
 use super::held::Held;
+use super::listeners::Listening;
 use super::notify::Receiver;
 use super::output::Tail;
-use super::program::{Program, Unrunnable};
+use super::program::Program;
 use super::ready::look::{Sight, look};
 use super::ready::{ALIVE, ALIVE_UNSEEN, Ready};
-use super::spawn::{self, Order, Started};
+use super::spawn::{self, Order, Refused, Started};
 use super::tree::{self, Tree};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
@@ -51,6 +52,7 @@ impl Generation {
         held: &[Held],
         ready: Ready,
         mask: u64,
+        keep: Option<BorrowedFd<'_>>,
     ) -> io::Result<(Generation, Option<Tail>)> {
         let notify = Receiver::open()?;
         let (ready_pipe, ready_at) = match ready {
@@ -70,8 +72,16 @@ impl Generation {
             NOT_THEIRS.iter().map(|name| (name.into(), None)).collect();
         environment.push(("NOTIFY_SOCKET".into(), Some(notify.address())));
         environment.push((tree::MARK.into(), Some(tree::mark(number).into())));
-        let order =
-            Order { words, program: &program, sockets: &sockets, environment, ready_at, outputs, mask };
+        let order = Order {
+            words,
+            program: &program,
+            sockets: &sockets,
+            environment,
+            ready_at,
+            outputs,
+            keep: keep.map(|channel| (channel, number)),
+            mask,
+        };
         let Started { pid, pidfd, report } = spawn::spawn(order)?;
         let first = u32::try_from(pid.as_raw_pid()).unwrap_or(0);
         let generation = Generation {
@@ -100,7 +110,7 @@ impl Generation {
     }
 
     /// Whether the program could be run, as soon as that is known; told once.
-    pub(super) fn started(&mut self, name: &OsStr) -> Option<Result<(), Unrunnable>> {
+    pub(super) fn started(&mut self, name: &OsStr) -> Option<Result<(), Refused>> {
         let outcome = spawn::outcome(self.report.as_ref()?, name)?;
         self.report = None;
         self.runs = Some(Instant::now());
@@ -137,8 +147,14 @@ impl Generation {
         }
     }
 
-    /// How it shows that it is ready, if it does; a warning may come with it.
-    pub(super) fn is_ready(&mut self, by: Ready, held: &[Held]) -> Option<(String, Option<String>)> {
+    /// How it shows that it is ready, if it does; a warning may come with it. `listening`: its listeners are kept,
+    /// and it is that far.
+    pub(super) fn is_ready(
+        &mut self,
+        by: Ready,
+        held: &[Held],
+        listening: Option<Listening>,
+    ) -> Option<(String, Option<String>)> {
         let said_so = self.listen();
         let age = self.runs?.elapsed();
         match by {
@@ -150,6 +166,17 @@ impl Generation {
             Ready::Alive(time) => (age >= time).then(|| (lives_on(time), None)),
             // It speaks this protocol, so its word counts.
             Ready::Auto if self.spoke => None,
+            Ready::Auto | Ready::Listen if listening.is_some() => match listening? {
+                Listening::Everywhere { address } => Some((format!("it listens on {address}"), None)),
+                Listening::Partly { address, since } if since.elapsed() >= ALIVE => {
+                    let how = format!("it listens on {address}, and not wherever the one before it did");
+                    Some((how, None))
+                }
+                Listening::Nowhere { expected: false } if by == Ready::Auto && age >= ALIVE => {
+                    Some((lives_on(ALIVE), None))
+                }
+                _ => None,
+            },
             Ready::Auto if held.is_empty() => (age >= ALIVE).then(|| (lives_on(ALIVE), None)),
             Ready::Auto | Ready::Listen => match (self.sight(held), by) {
                 (Sight::Waits, _) => Some(("it waits for connections".into(), None)),

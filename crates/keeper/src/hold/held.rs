@@ -6,7 +6,7 @@
 use super::log::Step;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
-use rustix::net::sockopt;
+use rustix::net::{SocketType, sockopt};
 
 /// The largest backlog: the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = i32::MAX;
@@ -29,6 +29,16 @@ impl Held {
         let listens = sockopt::socket_acceptconn(&socket).unwrap_or(false);
         let nonblocking = is_nonblocking(&socket);
         Held { name: name.into(), address: address.into(), socket, listens, nonblocking }
+    }
+
+    /// Has it listen, for a program that takes it as it is. `false`: it cannot, since another one does there.
+    pub(super) fn listen(&mut self) -> bool {
+        let is_stream = sockopt::socket_type(&self.socket).is_ok_and(|kind| kind != SocketType::DGRAM);
+        if is_stream && !self.listens {
+            self.listens = rustix::net::listen(&self.socket, BACKLOG).is_ok();
+            return self.listens;
+        }
+        true
     }
 
     /// The inode by which /proc names it.
@@ -94,7 +104,7 @@ fn is_well(socket: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::{AddressFamily, SocketType};
+    use rustix::net::AddressFamily;
     use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
     #[test]

@@ -30,6 +30,24 @@ pub enum Step {
         /// Its first process.
         pid: u32,
     },
+    /// A generation listens, and its listener is kept.
+    Listens {
+        /// Which.
+        generation: u32,
+        /// Where.
+        address: String,
+        /// It is the listener of an earlier generation, or one that was bound for the program.
+        adopted: bool,
+    },
+    /// A program asked for a short queue and got a longer one.
+    QueueRaised {
+        /// Of which listener.
+        address: String,
+        /// What it asked for.
+        from: u32,
+        /// What it got.
+        to: u32,
+    },
     /// A generation is ready.
     Ready {
         /// Which.
@@ -150,6 +168,8 @@ impl Step {
             Step::Holds { .. } => "holds",
             Step::Reachable { .. } => "reachable",
             Step::Started { .. } => "started",
+            Step::Listens { .. } => "listens",
+            Step::QueueRaised { .. } => "queue-raised",
             Step::Ready { .. } => "ready",
             Step::Forked { .. } => "forked",
             Step::LeftBehind { .. } => "left-behind",
@@ -178,6 +198,7 @@ impl Step {
     pub fn generation(&self) -> Option<u32> {
         match self {
             Step::Started { generation, .. }
+            | Step::Listens { generation, .. }
             | Step::Ready { generation, .. }
             | Step::Forked { generation }
             | Step::LeftBehind { generation, .. }
@@ -200,6 +221,15 @@ impl fmt::Display for Step {
             Step::Holds { name, address } => write!(f, "{address} is held as {name}"),
             Step::Reachable { name } => write!(f, "'inuse ctl --name {name}' reaches this supervisor"),
             Step::Started { generation, pid } => write!(f, "generation {generation} started, pid {pid}"),
+            Step::Listens { generation, address, adopted: false } => {
+                write!(f, "generation {generation} listens on {address}, which is kept from now on")
+            }
+            Step::Listens { generation, address, adopted: true } => {
+                write!(f, "generation {generation} listens on {address}, as it was kept")
+            }
+            Step::QueueRaised { address, from, to } => {
+                write!(f, "the queue of {address} holds {to} connections, not the {from} that were asked for")
+            }
             Step::Ready { generation, how, after } => {
                 write!(f, "generation {generation} is ready after {}: {how}", seconds(*after))
             }

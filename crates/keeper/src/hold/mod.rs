@@ -18,6 +18,7 @@ mod given;
 mod held;
 pub mod keep;
 mod listen_fds;
+mod listeners;
 pub mod log;
 mod notify;
 mod output;
@@ -38,6 +39,9 @@ pub use program::{NOT_FOUND, NOT_RUNNABLE};
 pub use ready::Ready;
 pub use run::{Options, run};
 pub use spawn::{STUB, stub};
+
+/// The word that makes the command the process that keeps listeners.
+pub const KEEP: &str = "__keep";
 
 /// The name of a socket that was given none (`LISTEN_FDNAMES`, as systemd has it).
 pub const UNNAMED: &str = "unknown";

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::listen_fds::{self, FIRST};
 use super::program::{Program, Unrunnable};
 use super::sys::{descriptors, inherit};
-use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -35,6 +35,8 @@ pub(super) struct Order<'a> {
     /// A pipe that the program says it is ready on, and the number it has there.
     pub(super) ready_at: Option<(OwnedFd, RawFd)>,
     pub(super) outputs: (Stdio, Stdio),
+    /// Its listeners are kept: where the handler is, and for which generation.
+    pub(super) keep: Option<(BorrowedFd<'a>, super::keep::Generation)>,
     /// The signal mask to start with.
     pub(super) mask: u64,
 }
@@ -46,6 +48,15 @@ pub(super) struct Started {
     pub(super) pidfd: OwnedFd,
     /// Says why exec failed, or ends when it did not.
     pub(super) report: OwnedFd,
+}
+
+/// Why a stub did not become the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It cannot be run.
+    Unrunnable(Unrunnable),
+    /// Its listeners cannot be kept: a sentence. Without that it may run.
+    NotKept(String),
 }
 
 /// Starts it. That the program itself cannot be run is told later, by [`outcome`].
@@ -70,6 +81,11 @@ pub(super) fn spawn(order: Order<'_>) -> io::Result<Started> {
     if let Some((pipe, number)) = order.ready_at {
         command.arg(format!("--ready={}:{number}", pipe.as_raw_fd()));
         inherited.push(pipe);
+    }
+    if let Some((channel, generation)) = order.keep {
+        let channel = rustix::io::fcntl_dupfd_cloexec(channel, FIRST)?;
+        command.arg(format!("--keep={}:{generation}", channel.as_raw_fd()));
+        inherited.push(channel);
     }
     match order.program.path() {
         Some(path) => command.arg("--").arg(path),
@@ -97,15 +113,30 @@ pub(super) fn spawn(order: Order<'_>) -> io::Result<Started> {
 }
 
 /// What the report says: nothing yet, running, or why not.
-pub(super) fn outcome(report: &OwnedFd, name: &OsStr) -> Option<Result<(), Unrunnable>> {
-    let mut bytes = [0u8; 4];
+pub(super) fn outcome(report: &OwnedFd, name: &OsStr) -> Option<Result<(), Refused>> {
+    let mut bytes = [0u8; LONGEST_REPORT];
     match rustix::io::read(report, &mut bytes) {
-        Ok(4) => Some(Err(Unrunnable::of(name, Errno::from_raw_os_error(i32::from_ne_bytes(bytes))))),
+        Ok(length) => Some(match bytes.get(..length).unwrap_or_default() {
+            // It ended without a word: exec closed the other end, or the stub was killed.
+            [] => Ok(()),
+            [NOT_KEPT, sentence @ ..] => {
+                Err(Refused::NotKept(String::from_utf8_lossy(sentence).into_owned()))
+            }
+            [_, errno @ ..] => {
+                let errno = <[u8; 4]>::try_from(errno).map_or(libc::EIO, i32::from_ne_bytes);
+                Err(Refused::Unrunnable(Unrunnable::of(name, Errno::from_raw_os_error(errno))))
+            }
+        }),
         Err(Errno::AGAIN | Errno::INTR) => None,
-        // It ended without a word: exec closed the other end, or the stub was killed.
-        _ => Some(Ok(())),
+        Err(_) => Some(Ok(())),
     }
 }
+
+/// What a report begins with: behind it is the number of an error, or a sentence.
+const NOT_RUN: u8 = b'x';
+const NOT_KEPT: u8 = b'k';
+/// A pipe takes so much at once (`PIPE_BUF` is not less).
+const LONGEST_REPORT: usize = 512;
 
 /// The stub's words.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -115,6 +146,7 @@ struct Words {
     mask: u64,
     report: RawFd,
     ready: Option<(RawFd, RawFd)>,
+    keep: Option<(RawFd, super::keep::Generation)>,
     file: Option<RawFd>,
     program: OsString,
     /// The name of the program as it was typed, and its arguments.
@@ -142,6 +174,10 @@ impl Words {
                     let (from, to) = value.split_once(':')?;
                     parsed.ready = Some((from.parse().ok()?, to.parse().ok()?));
                 }
+                "--keep" => {
+                    let (channel, generation) = value.split_once(':')?;
+                    parsed.keep = Some((channel.parse().ok()?, generation.parse().ok()?));
+                }
                 "--file" => parsed.file = Some(value.parse().ok()?),
                 _ => return None,
             }
@@ -166,18 +202,39 @@ pub fn stub(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let error = match become_it(&words, end) {
         Ok(never) => match never {},
-        Err(error) => error,
+        Err(Failed::Kept(error)) => {
+            let mut bytes = vec![NOT_KEPT];
+            bytes.extend(error.to_string().bytes().take(LONGEST_REPORT - 1));
+            let _ = rustix::io::write(&report, &bytes);
+            return super::program::NOT_RUNNABLE;
+        }
+        Err(Failed::Run(error)) => error,
     };
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
-    let _ = rustix::io::write(&report, &errno.to_ne_bytes());
+    let _ = rustix::io::write(&report, &[&[NOT_RUN][..], &errno.to_ne_bytes()].concat());
     Unrunnable::of(OsStr::new(""), Errno::from_raw_os_error(errno)).status
 }
 
-fn become_it(words: &Words, end: RawFd) -> io::Result<std::convert::Infallible> {
+enum Failed {
+    Run(io::Error),
+    Kept(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        Failed::Run(error)
+    }
+}
+
+fn become_it(words: &Words, end: RawFd) -> Result<std::convert::Infallible, Failed> {
     let moved = |number: &RawFd| descriptors::above(&descriptors::adopt(*number)?, end);
     let sockets: Vec<OwnedFd> = words.fds.iter().map(moved).collect::<io::Result<_>>()?;
     let ready = words.ready.map(|(from, to)| Ok::<_, io::Error>((moved(&from)?, to))).transpose()?;
     let file = words.file.as_ref().map(moved).transpose()?;
+    let keep = words
+        .keep
+        .map(|(channel, generation)| Ok::<_, io::Error>((moved(&channel)?, generation)))
+        .transpose()?;
     for (socket, number) in sockets.iter().zip(FIRST..) {
         descriptors::place(socket, number)?;
     }
@@ -200,7 +257,11 @@ fn become_it(words: &Words, end: RawFd) -> io::Result<std::convert::Infallible> 
     let inode = listen_fds::own_pidfd_inode();
     command.envs(listen_fds::environment(&words.names, std::process::id(), inode));
     inherit::mask(&mut command, words.mask);
-    Err(command.exec())
+    // Last of all: from here on bind, listen and shutdown wait for the handler's answer.
+    if let Some((channel, generation)) = &keep {
+        super::keep::enter(channel.as_fd(), *generation).map_err(Failed::Kept)?;
+    }
+    Err(Failed::Run(command.exec()))
 }
 
 /// A name for an open file. The interpreter of a script opens it by that name, so there it stays open.
@@ -230,6 +291,7 @@ mod tests {
             mask: 0x1f,
             report: 12,
             ready: Some((13, 5)),
+            keep: Some((14, 2)),
             file: None,
             program: "/bin/x".into(),
             argv: vec!["x".into(), "--fds=7".into()],
@@ -240,6 +302,7 @@ mod tests {
             "--mask=1f",
             "--report=12",
             "--ready=13:5",
+            "--keep=14:2",
             "--",
             "/bin/x",
             "x",

@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -332,15 +333,11 @@ fn preloaded(at: &str) -> Result<(), Failed> {
     let (mut supervisor, address) = (Supervisor::new(), format!("{at}:{PORT}"));
     let socket = TcpListener::bind(&address)?;
     let other = TcpListener::bind((at, 8081))?;
-    let wrong = Address::tcp("127.0.0.1:1".parse()?);
-    same(
-        supervisor.keeper.preload(vec![("web".into(), wrong, socket.try_clone()?.into())]).is_err(),
-        true,
-        "refused",
-    )?;
+    let unbound =
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)?;
+    same(supervisor.keeper.preload("web", unbound.as_fd()).is_err(), true, "refused")?;
     for (name, socket) in [("web", socket), ("other", other)] {
-        let local = Address::tcp(socket.local_addr()?);
-        supervisor.keeper.preload(vec![(name.into(), local, socket.into())])?;
+        supervisor.keeper.preload(name, socket.as_fd())?;
     }
     let waiting = connect(&address)?;
     let _program = supervisor.start(1, &[path(true), "serve", at, "8080", "one"]);
@@ -361,8 +358,8 @@ fn preloaded(at: &str) -> Result<(), Failed> {
 fn privileged(at: &str) -> Result<(), Failed> {
     let mut supervisor = Supervisor::new();
     let socket = TcpListener::bind((at, 80))?;
-    let local = Address::tcp(socket.local_addr()?);
-    supervisor.keeper.preload(vec![("web".into(), local, socket.into())])?;
+    supervisor.keeper.preload("web", socket.as_fd())?;
+    drop(socket);
     let directory = Directory::new("nobody");
     let program = directory.0.join("server");
     std::fs::copy(server(true), &program)?;

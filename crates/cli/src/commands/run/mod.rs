@@ -26,7 +26,7 @@ pub fn run(args: &RunArgs, output: &mut Output) -> ExitStatus {
         Ok(bound) => held.extend(bound),
         Err(status) => return status,
     }
-    if let Some(wrong) = clash(args.ready, held.len()) {
+    if let Some(wrong) = clash(args.ready, if keeps(args, held.len()) { 0 } else { held.len() }) {
         output.say(&wrong);
         return ExitStatus::WrongWords;
     }
@@ -52,6 +52,11 @@ pub fn run(args: &RunArgs, output: &mut Output) -> ExitStatus {
     }
 }
 
+/// The program's own listeners are kept, unless it is given sockets and nothing else was asked for.
+fn keeps(args: &RunArgs, sockets: usize) -> bool {
+    args.keep || sockets == 0
+}
+
 fn options(args: &RunArgs, sockets: Vec<Held>, place: Option<Place>) -> Options {
     let program = args.command.first().map(|word| Path::new(word).file_name().unwrap_or(word));
     let name =
@@ -59,6 +64,7 @@ fn options(args: &RunArgs, sockets: Vec<Held>, place: Option<Place>) -> Options 
     Options {
         name: ctl::name(&name),
         command: args.command.clone(),
+        keep: keeps(args, sockets.len()),
         sockets,
         rules: Rules {
             overlap: !args.no_overlap,

@@ -6,7 +6,6 @@ use super::channel::{self, Received};
 use super::event::{Event, Kept};
 use super::wire::{self, Order};
 use super::{Generation, handler};
-use inuse_rules::Address;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -34,7 +33,7 @@ impl Default for KeepOptions {
     fn default() -> KeepOptions {
         KeepOptions {
             program: "/proc/self/exe".into(),
-            arguments: vec!["__keep".into()],
+            arguments: vec![crate::hold::KEEP.into()],
             raise_backlog: true,
         }
     }
@@ -79,21 +78,16 @@ impl Keeper {
         self.channel.as_fd()
     }
 
-    /// Gives sockets that are bound for the program, with the names they were given: the first bind of such an
-    /// address gets the socket. The address is the socket's own; the one given here is only compared with it.
+    /// Gives a socket that is bound for the program, with its name: the first bind of its address gets it.
     ///
     /// # Errors
-    /// When a socket is not bound to the address, and when the handler is gone.
-    pub fn preload(&self, sockets: Vec<(String, Address, OwnedFd)>) -> io::Result<()> {
-        for (name, address, socket) in sockets {
-            let bound = super::key::Key::of(&socket)?.map(|key| key.address());
-            if bound.as_ref() != Some(&address) {
-                let what = format!("the socket for {name} is not bound to {address}");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-            }
-            self.tell(&Order::Preload { name }, &[socket.as_fd()])?;
+    /// When the socket is not bound, or of a kind that is not kept, and when the handler is gone.
+    pub fn preload(&self, name: &str, socket: BorrowedFd<'_>) -> io::Result<()> {
+        if super::key::Key::of(socket)?.is_none() {
+            let what = format!("the socket for {name} is not bound, or of a kind that cannot be kept");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        Ok(())
+        self.tell(&Order::Preload { name: name.to_owned() }, &[socket])
     }
 
     /// The generation is ready: kept sockets that it did not bind are let go, and named in events.

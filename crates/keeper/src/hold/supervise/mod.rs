@@ -258,6 +258,11 @@ impl Machine {
         &self.generations
     }
 
+    /// From now on a new generation is started while the old one serves, or is not.
+    pub fn set_overlap(&mut self, overlap: bool) {
+        self.rules.overlap = overlap;
+    }
+
     /// Whether a restart is under way.
     pub fn is_restarting(&self) -> bool {
         self.restart.is_some()

@@ -50,8 +50,10 @@ const MOST_WALKS: u32 = 10;
 /// # Errors
 /// When the process cannot become a handler, or poll(2) fails.
 pub fn handler_main() -> io::Result<()> {
-    // A terminal's ^C is for the programs. Fails for a session's leader, which has what this is for.
+    // A terminal's ^C is for the programs. Fails for a session's leader, which has what this is for. What ends a
+    // whole cgroup or session is for the programs too: they may ask on their way out.
     let _ = setsid();
+    super::super::sys::inherit::ignore_stops();
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     // What else was inherited, a shell's pipe perhaps, must not be held open: whoever reads it would wait. The
     // control channel is moved out of the way for that.

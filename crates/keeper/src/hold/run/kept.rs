@@ -1,0 +1,114 @@
+//! Keeping the program's own listeners, as long as that is possible: starting with it, and going on without it.
+//!
+//! Where it is not possible the program runs all the same, without the filter. Two generations cannot listen on one
+//! address then, so that a new one starts when the old one has ended.
+
+use super::Supervisor;
+use crate::hold::keep::set_uid_obstacle;
+use crate::hold::listeners::{Heard, Listeners};
+use crate::hold::log::Step;
+use crate::hold::program::Program;
+use crate::hold::ready::Ready;
+use rustix::fd::{AsFd as _, BorrowedFd};
+
+/// Handlers that are started after the first one.
+const MOST_HANDLERS: u32 = 3;
+
+/// What is told with every reason why nothing is kept.
+const WITHOUT: &str = "it runs without that, and a restart ends the old process before it starts the new one";
+
+impl Supervisor<'_> {
+    /// Starts the handler, if listeners are to be kept.
+    pub(super) fn start_keeping(&mut self) {
+        if !self.options.keep {
+            return;
+        }
+        self.bound = std::mem::take(&mut self.options.sockets);
+        match Listeners::start(&self.bound) {
+            Ok(listeners) => self.listeners = Some(listeners),
+            Err(error) => self.stop_keeping(&format!("listeners cannot be kept: {error}")),
+        }
+    }
+
+    /// Goes on without the filter, from the next generation on.
+    pub(super) fn stop_keeping(&mut self, why: &str) {
+        self.listeners = None;
+        self.machine.set_overlap(false);
+        if self.options.ready == Ready::Listen {
+            // That cannot be seen any more.
+            self.options.ready = Ready::Auto;
+        }
+        let mut bound = std::mem::take(&mut self.bound);
+        bound.retain_mut(|held| held.listen());
+        let given = if bound.is_empty() { "" } else { ", and is given what -l binds by LISTEN_FDS" };
+        self.options.sockets.extend(bound);
+        self.tell(&Step::Warning { text: format!("{why}; {WITHOUT}{given}") });
+    }
+
+    /// A program that would lose the rights of its file runs without the filter.
+    pub(super) fn see_rights(&mut self, program: &Program) {
+        let obstacle = self.listeners.as_ref().and(program.path()).and_then(set_uid_obstacle);
+        if let Some(obstacle) = obstacle {
+            self.stop_keeping(&obstacle);
+        }
+    }
+
+    /// Takes what the handler has to say.
+    pub(super) fn hear_listeners(&mut self) {
+        let Some(Heard { steps, impossible, gone }) = self.listeners.as_mut().map(Listeners::hear) else {
+            return;
+        };
+        for step in &steps {
+            self.tell(step);
+        }
+        if let Some(sentence) = impossible {
+            if !self.bound.is_empty() {
+                // What is bound for the program stands in the way of its own bind.
+                return self.stop_keeping(&sentence);
+            }
+            // Not all is kept: a new generation could not bind what is not.
+            self.machine.set_overlap(false);
+            self.tell(&Step::Warning { text: format!("{sentence}; {WITHOUT}") });
+        }
+        if gone {
+            self.replace_handler();
+        }
+    }
+
+    /// The handler was killed. What runs under its filter serves on, and its next bind fails (ENOSYS); what was kept is
+    /// still the program's alone.
+    fn replace_handler(&mut self) {
+        self.handlers_lost += 1;
+        let again =
+            (self.handlers_lost <= MOST_HANDLERS).then(|| Listeners::start(&self.bound).ok()).flatten();
+        let Some(listeners) = again else {
+            return self.stop_keeping("the process that keeps listeners ends again and again");
+        };
+        self.listeners = Some(listeners);
+        if self.generations.is_empty() {
+            return;
+        }
+        self.machine.set_overlap(false);
+        self.overlaps_again_with =
+            Some(self.generations.keys().max().copied().unwrap_or(0).saturating_add(1));
+        let text = "the process that keeps listeners was killed: what runs serves on, and can bind nothing new \
+                    until it is restarted ('inuse ctl restart'), this once the old process first";
+        self.tell(&Step::Warning { text: text.into() });
+    }
+
+    /// A generation has proven itself.
+    pub(super) fn listeners_proven(&mut self, number: u32) {
+        let newest = self.generations.keys().max().copied().unwrap_or(number);
+        if let Some(listeners) = &mut self.listeners {
+            listeners.proven(number, newest);
+            if self.overlaps_again_with.take_if(|first| *first <= number).is_some() {
+                self.machine.set_overlap(self.options.rules.overlap);
+            }
+        }
+    }
+
+    /// What poll(2) is to watch.
+    pub(super) fn listeners_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.listeners.as_ref().map(|listeners| listeners.as_fd())
+    }
+}

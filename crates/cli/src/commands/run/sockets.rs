@@ -10,7 +10,7 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::Answer;
 use crate::render::human::{self, Look};
-use inuse_bind::resolve::resolve;
+use inuse_bind::resolve::{Ask, resolve};
 use inuse_bind::{Error, InetSocket, Listen, UnixSocket};
 use inuse_keeper::hold::{Held, UNNAMED, is_name};
 use inuse_kernel::Netns;
@@ -31,6 +31,17 @@ struct Wanted {
     v6only: Option<bool>,
     /// The interface, by its name.
     device: Option<String>,
+    /// Which of several forms of a port it is, of which the program takes one: it must not listen, so that the others
+    /// can be bound too.
+    form: Option<usize>,
+}
+
+/// How an address is meant.
+#[derive(Clone, Copy)]
+struct Meant {
+    v6only: bool,
+    /// The sockets take the place of the program's own.
+    keep: bool,
 }
 
 /// Binds all of them, or says why one cannot be bound.
@@ -43,15 +54,22 @@ pub(super) fn bind(args: &RunArgs, output: &mut Output) -> Result<Vec<Held>, Exi
     let owner = owner.map_err(|wrong| words(wrong, output))?;
     let mut wanted = Vec::new();
     for word in &args.listen {
-        match wants(word, args.v6only) {
+        let meant = Meant { v6only: args.v6only, keep: args.keep };
+        match wants(word, meant) {
             Ok(more) => wanted.extend(more),
             Err(stop) => return Err(stop.tell(output)),
         }
     }
     let mut held = Vec::new();
-    for one in &wanted {
+    let mut chosen = None;
+    for one in &mut wanted {
+        // A port that the kernel chose for the first form is that of all.
+        if let (Some(1..), Address::Inet { local, .. }, Some(port)) = (one.form, &mut one.address, chosen) {
+            local.set_port(port);
+        }
         match open(one, args.socket_mode) {
             Ok(socket) => {
+                chosen = local(&socket).map(|local| local.port());
                 if let Err(wrong) = give(&one.address, owner) {
                     return Err(words(wrong, output));
                 }
@@ -101,7 +119,8 @@ fn split(word: &OsStr) -> (&OsStr, &OsStr) {
     }
 }
 
-fn wants(word: &OsString, v6only: bool) -> Result<Vec<Wanted>, Stop> {
+fn wants(word: &OsString, meant: Meant) -> Result<Vec<Wanted>, Stop> {
+    let Meant { v6only, keep } = meant;
     let (name, address) = split(word);
     let name = name.to_str().filter(|name| is_name(name)).map(str::to_owned);
     let Some(name) = name else {
@@ -119,6 +138,9 @@ fn wants(word: &OsString, v6only: bool) -> Result<Vec<Wanted>, Stop> {
     let netns = Netns::current();
     let interface = |name: &str| inuse_kernel::locality::interface_index(&netns, name);
     let asks = resolve(&written, interface).map_err(Stop::Mistake)?;
+    if keep && every && has_ipv6() && matches!(written.target, Target::Inet { .. }) {
+        return forms(&name, &asks, device, v6only);
+    }
     let mut wanted = Vec::new();
     for ask in asks.into_iter().filter(|ask| !ask.only_if_different) {
         let v6 = ask.address.inet().map(|(_, local, _)| local.is_ipv6());
@@ -128,8 +150,40 @@ fn wants(word: &OsString, v6only: bool) -> Result<Vec<Wanted>, Stop> {
         }
         let both = every && !v6only;
         let v6only = if both { Some(false) } else { v6only.then_some(true) };
-        wanted.push(Wanted { name: name.clone(), address: ask.address, v6only, device: device.clone() });
+        let (name, device) = (name.clone(), device.clone());
+        wanted.push(Wanted { name, address: ask.address, v6only, device, form: None });
     }
+    Ok(wanted)
+}
+
+/// A port of every address in each form in which a program may bind it: for both families in one socket, for one,
+/// for the other.
+fn forms(name: &str, asks: &[Ask], device: Option<String>, v6only: bool) -> Result<Vec<Wanted>, Stop> {
+    let mut wanted = Vec::new();
+    for ask in asks.iter().filter(|ask| !ask.only_if_different) {
+        let Some((transport, local, _)) = ask.address.inet() else { continue };
+        if transport == Transport::Udp {
+            return Err(Stop::Words(format!(
+                "with --keep, say which of them the program binds: udp/0.0.0.0:{0} or udp/[::]:{0}",
+                local.port()
+            )));
+        }
+        let only: &[Option<bool>] = match (local.is_ipv6(), v6only) {
+            (false, _) => &[None],
+            (true, true) => &[Some(true)],
+            (true, false) => &[Some(false), Some(true)],
+        };
+        wanted.extend(only.iter().map(|v6only| Wanted {
+            name: name.to_owned(),
+            address: ask.address.clone(),
+            v6only: *v6only,
+            device: device.clone(),
+            form: None,
+        }));
+    }
+    // The one for both families comes first: it is the one that is given away, should nothing be kept.
+    wanted.sort_by_key(|one| one.v6only != Some(false));
+    wanted.iter_mut().enumerate().for_each(|(number, one)| one.form = Some(number));
     Ok(wanted)
 }
 
@@ -151,6 +205,9 @@ impl From<Error> for Refused {
 
 fn open(wanted: &Wanted, mode: Option<u32>) -> Result<OwnedFd, Refused> {
     Ok(match &wanted.address {
+        Address::Inet { transport: Transport::Tcp, local, .. } if wanted.form.is_some() => {
+            form(*local, wanted).map_err(|error| inet(Listen::tcp(*local), wanted).explain(&error))?
+        }
         Address::Inet { transport: Transport::Tcp, local, .. } => {
             let (local, _chooser) = with_port(*local, wanted.v6only);
             inet(Listen::tcp(local), wanted).bind()?.into()
@@ -173,6 +230,18 @@ fn open(wanted: &Wanted, mode: Option<u32>) -> Result<OwnedFd, Refused> {
             return Err(Refused::Words(format!("{other}: only streams are held under an abstract name")));
         }
     })
+}
+
+/// Bound, with SO_REUSEADDR, and not listening: so it is in nobody's way but a listener's.
+fn form(local: SocketAddr, wanted: &Wanted) -> std::io::Result<OwnedFd> {
+    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if let Some(only) = wanted.v6only {
+        sockopt::set_ipv6_v6only(&socket, only)?;
+    }
+    rustix::net::bind(&socket, &local)?;
+    Ok(socket)
 }
 
 /// Port 0 becomes the port that the kernel chooses, and a socket that keeps it until it is bound by its number:
@@ -228,11 +297,14 @@ fn give(address: &Address, owner: Option<Owner>) -> Result<(), String> {
 /// The address with the port that was chosen.
 fn shown(wanted: &Wanted, socket: &OwnedFd) -> String {
     let Address::Inet { transport, device, .. } = &wanted.address else { return wanted.address.to_string() };
-    let local = getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
-    match local {
+    match local(socket) {
         Some(local) => Address::Inet { transport: *transport, local, device: *device }.to_string(),
         None => wanted.address.to_string(),
     }
+}
+
+fn local(socket: &OwnedFd) -> Option<SocketAddr> {
+    getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok())
 }
 
 /// As `inuse why` says it.
@@ -270,7 +342,8 @@ mod tests {
 
     #[track_caller]
     fn wanted(word: &str, v6only: bool, expect: &[(&str, &str, Option<bool>)]) {
-        let wanted = wants(&word.into(), v6only).unwrap_or_else(|_| panic!("{word}"));
+        let meant = Meant { v6only, keep: false };
+        let wanted = wants(&word.into(), meant).unwrap_or_else(|_| panic!("{word}"));
         let shown: Vec<(String, String, Option<bool>)> =
             wanted.into_iter().map(|one| (one.name, one.address.to_string(), one.v6only)).collect();
         let expect: Vec<(String, String, Option<bool>)> =
@@ -288,7 +361,26 @@ mod tests {
         );
         wanted("127.0.0.1:80", false, &[(UNNAMED, "tcp/127.0.0.1:80", None)]);
         wanted("udp/[::1]:53", true, &[(UNNAMED, "udp/[::1]:53", Some(true))]);
-        assert!(wants(&"a:b=8080".into(), false).is_err());
-        assert!(wants(&"=8080".into(), false).is_err());
+        let plain = Meant { v6only: false, keep: false };
+        assert!(wants(&"a:b=8080".into(), plain).is_err());
+        assert!(wants(&"=8080".into(), plain).is_err());
+    }
+
+    #[test]
+    fn a_port_that_takes_the_place_of_the_programs_own_comes_in_every_form() {
+        let check = |word: &str, v6only: bool, expect: &[(&str, Option<bool>)]| {
+            let wanted =
+                wants(&word.into(), Meant { v6only, keep: true }).unwrap_or_else(|_| panic!("{word}"));
+            let shown: Vec<(String, Option<bool>)> =
+                wanted.into_iter().map(|one| (one.address.to_string(), one.v6only)).collect();
+            let expect: Vec<(String, Option<bool>)> =
+                expect.iter().map(|(address, only)| ((*address).into(), *only)).collect();
+            assert_eq!(shown, expect, "{word}");
+        };
+        let (four, six) = ("tcp/0.0.0.0:80", "tcp/[::]:80");
+        check("80", false, &[(six, Some(false)), (four, None), (six, Some(true))]);
+        check("80", true, &[(four, None), (six, Some(true))]);
+        check("127.0.0.1:80", false, &[("tcp/127.0.0.1:80", None)]);
+        assert!(wants(&"udp/53".into(), Meant { v6only: false, keep: true }).is_err());
     }
 }

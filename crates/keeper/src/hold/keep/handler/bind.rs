@@ -1,4 +1,5 @@
-//! bind(2): a generation that binds what is kept gets the kept socket in the place of its own.
+//! bind(2): a generation that binds what is kept gets the kept socket in the place of its own. Another TCP bind of a
+//! certain port is carried out with SO_REUSEADDR, as if the program had set it.
 //!
 //! Not here: which one is whose (`sockets`), and sockets that are not kept yet (`listen`, `later`).
 
@@ -51,6 +52,10 @@ impl Keeping {
                     None
                 }
             };
+        }
+        if key.kind == Kind::Tcp && !key.any_port() {
+            // What a generation before left in TIME_WAIT must not keep this one from its address.
+            let _ = sockopt::set_socket_reuseaddr(&own, true);
         }
         if matches!(key.kind, Kind::Udp | Kind::Unix(UnixKind::Datagram)) {
             self.later.bound(asked, cookie, key);

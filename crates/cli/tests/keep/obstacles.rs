@@ -1,0 +1,110 @@
+//! What stands in the way of keeping, and the deaths of those who keep: said in one line, and lived with.
+
+use crate::Case;
+use crate::driver::{Directory, INUSE, Run, ask, eventually, same, send, server, state};
+use libtest_mimic::Failed;
+use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt as _;
+
+pub(crate) const ALL: &[Case] = &[
+    Case { name: "below-another-filter", needs: &["gcc"], test: nested },
+    Case { name: "a-set-uid-program", needs: &["gcc", "setpriv"], test: set_uid },
+    Case { name: "the-handler-is-killed", needs: &["gcc"], test: handler_killed },
+    Case { name: "the-handler-outlives-a-stop-of-all", needs: &["gcc"], test: handler_stays },
+    Case { name: "the-supervisor-is-killed", needs: &["gcc", "mkfifo"], test: supervisor_killed },
+];
+
+/// The kernel allows one such filter: the inner supervisor goes on without, and restarts without overlap.
+fn nested(at: &str) -> Result<(), Failed> {
+    let (address, server) = (format!("{at}:8000"), server(true));
+    let program = format!("exec {server} serve {at} 8000 ${{INUSE_GENERATION##*:}}");
+    let words =
+        ["--log", "json", "--name", "inner", "--rollback-window", "100ms", "--", "sh", "-c", &program];
+    let run = Run::start(&[&["--name", "outer", "--", INUSE, "run"], &words[..]].concat());
+    run.until("warning", "another program above already answers for system calls")?;
+    same(run.count("warning", "ends the old process before it starts the new one"), 1, "in one line")?;
+    eventually("it is served", || ask(&address).is_ok_and(|answer| answer == "1"))?;
+    // Its readiness is its living on, so that a restart takes a second.
+    run.until("ready", "it has lived for")?;
+    let answer = run.ctl(&["restart", "--name", "inner"]);
+    same(answer.status.success(), true, "restarted")?;
+    same(ask(&address)?, "2".into(), "the answer")
+}
+
+/// A program that would lose the rights of its file under the filter runs without the filter, and has them.
+fn set_uid(_at: &str) -> Result<(), Failed> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("it needs root, to make a set-uid program".into());
+    }
+    let directory = Directory::new();
+    std::fs::set_permissions(&directory.0, std::fs::Permissions::from_mode(0o755))?;
+    let copy = |from: &str, name: &str, mode: u32| -> Result<String, Failed> {
+        let to = directory.0.join(name);
+        std::fs::copy(from, &to)?;
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(mode))?;
+        Ok(to.to_str().ok_or("a strange path")?.to_owned())
+    };
+    let inuse = copy(INUSE, "inuse", 0o755)?;
+    let id = std::fs::canonicalize("/usr/bin/id")?;
+    let id = copy(id.to_str().ok_or("a strange path")?, "id", 0o4755)?;
+    let by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &inuse];
+    let mut run = Run::start_by(&by, &["--", &id]);
+    same(run.wait()?.code(), Some(0), "the exit status")?;
+    same(run.stdout().contains("euid=0"), true, &run.stdout())?;
+    same(run.count("warning", "is set-uid, and would run without those rights"), 1, "in one line")
+}
+
+/// Without its handler a program serves on; the next generation has another one.
+fn handler_killed(at: &str) -> Result<(), Failed> {
+    let (address, server) = (format!("{at}:8000"), server(true));
+    let program = format!("exec {server} serve {at} 8000 ${{INUSE_GENERATION##*:}}");
+    let run = Run::start(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
+    run.ready(1)?;
+    let first = run.handler().ok_or("no handler")?;
+    send(first, Signal::KILL);
+    run.until("warning", "can bind nothing new until it is restarted")?;
+    same(ask(&address)?, "1".into(), "the answer")?;
+    run.restart()?;
+    same(ask(&address)?, "2".into(), "the answer")?;
+    same(run.handler().is_some_and(|second| second != first), true, "another handler")?;
+    // From here on everything is as ever.
+    run.restart()?;
+    same(ask(&address)?, "3".into(), "the answer")?;
+    same(run.count("listens", "generation 3 listens on"), 1, "it listens")?;
+    same(run.count("listens", "as it was kept"), 1, "on the listener of the second")
+}
+
+/// SIGTERM to every process at once, as a service manager sends it: the handler still answers those who end.
+fn handler_stays(at: &str) -> Result<(), Failed> {
+    let server = server(true);
+    let mut run = Run::start(&["--", server, "thread", at, "8000", "x"]);
+    run.ready(1)?;
+    let handler = run.handler().ok_or("no handler")?;
+    send(handler, Signal::TERM);
+    send(handler, Signal::INT);
+    send(handler, Signal::HUP);
+    run.signal(Signal::TERM);
+    same(run.wait()?.code(), Some(0), "the exit status")?;
+    eventually("the handler ends with the last of them", || state(handler).is_none_or(|letter| letter == 'Z'))
+}
+
+/// Without its supervisor the program serves what it has, and binds and listens as if there had never been one.
+fn supervisor_killed(at: &str) -> Result<(), Failed> {
+    let server = server(true);
+    let program = format!(
+        "mkfifo go; {server} serve {at} 8000 one & read word < go; exec {server} rebind {at} 8001 two"
+    );
+    let mut run = Run::start(&["--", "sh", "-c", &program]);
+    run.ready(1)?;
+    let (handler, sh) = (run.handler().ok_or("no handler")?, run.pid_of(1)?);
+    run.signal(Signal::KILL);
+    run.wait()?;
+    same(ask(&format!("{at}:8000"))?, "one".into(), "the answer")?;
+    std::fs::write(run.place().join("go"), "go\n")?;
+    eventually("it binds", || ask(&format!("{at}:8001")).is_ok_and(|answer| answer == "two"))?;
+    same(state(handler).is_some_and(|letter| letter != 'Z'), true, "the handler is there")?;
+    drop(run);
+    eventually("all of it is gone", || {
+        [handler, sh].iter().all(|pid| state(*pid).is_none_or(|letter| letter == 'Z'))
+    })
+}

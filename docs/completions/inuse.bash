@@ -571,7 +571,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__run)
-            opts="-l -h --listen --v6only --socket-mode --socket-owner --ready --ready-timeout --drain --rollback-window --no-overlap --before --watch --give-up --max-old --name --log --no-color --help"
+            opts="-l -h --listen --keep --v6only --socket-mode --socket-owner --ready --ready-timeout --drain --rollback-window --no-overlap --before --watch --give-up --max-old --name --log --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -160,6 +160,7 @@ complete -c inuse -n "__fish_inuse_using_subcommand run" -l name -d 'The name by
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l log -d 'How each step is told on stderr' -r -f -a "text\t'A line for people'
 json\t'A line of JSON (schema inuse.run/1)'
 quiet\t'Only what goes wrong, for people'"
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l keep -d 'With -l: put the sockets in the place of those that the program binds itself, instead of giving them to it'
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l v6only -d 'An IPv6 socket takes no IPv4 connections; 8080 then becomes two sockets'
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l no-overlap -d 'End the old process before the new one starts; connections wait meanwhile'
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'

@@ -102,11 +102,12 @@ pub enum Verb {
     /// changed. With NAME=VALUE it sets them on the live sockets: what is asked, and what the kernel made of it.
     #[command(after_help = opts::EXAMPLES, after_long_help = with_exit(opts::EXAMPLES, opts::EXIT))]
     Opts(OptsArgs),
-    /// Run a program, hold its addresses, and restart it without a gap
+    /// Run a program, keep its addresses, and restart it without a gap
     ///
-    /// It binds and listens, and gives the sockets to the program. At a restart the new process starts beside the
-    /// old one, which is told to end only when the new one is ready. A new one that fails leaves the old one as it
-    /// was. A program that crashes is started again, and connections wait meanwhile.
+    /// Whatever the program listens on is kept for its next process, with the connections that wait there; with -l
+    /// it is given sockets instead. At a restart the new process starts beside the old one, which is told to end only
+    /// when the new one is ready. A new one that fails leaves the old one as it was. A program that crashes or is
+    /// killed is started again, and connections wait meanwhile.
     #[command(after_help = run::EXAMPLES, after_long_help = with_exit(run::EXAMPLES, run::EXIT))]
     Run(RunArgs),
     /// Ask an 'inuse run' how things are, or to restart or stop its program

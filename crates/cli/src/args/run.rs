@@ -9,8 +9,11 @@ use std::time::Duration;
 /// Some uses.
 pub(super) const EXAMPLES: &str = "\
 Examples:
+  inuse run -- ./server                          its listeners outlive it; nothing to configure
   inuse run -l 8080 -- ./server                  it gets the socket as descriptor 3 (LISTEN_FDS)
   inuse run -l http=80 -l admin=127.0.0.1:9000 -- ./server
+  sudo inuse run -l 80 --keep -- setpriv --reuid www-data ./server
+                                                 it binds port 80 itself, and gets what root has bound
   inuse run -l 8080 --watch src --before 'cargo build' -- target/debug/server
   inuse ctl restart                              in another terminal: a new one, without a gap";
 
@@ -36,8 +39,9 @@ pub struct RunArgs {
 
     /// With -l: put the sockets in the place of those that the program binds itself, instead of giving them to it
     ///
-    /// For programs that know nothing of LISTEN_FDS, and ports that they may not bind. Without -l the listeners
-    /// of the program are always kept.
+    /// For programs that know nothing of LISTEN_FDS, and ports that they may not bind. Write the address as the
+    /// program binds it; 8080 alone fits 0.0.0.0:8080 and [::]:8080. Without -l the program's own listeners are
+    /// always kept.
     #[arg(long)]
     pub keep: bool,
 
@@ -55,8 +59,9 @@ pub struct RunArgs {
 
     /// What makes a new process ready: auto, notify, fd:N, listen, or alive:TIME
     ///
-    /// auto takes what comes first: READY=1 (sd_notify), its waiting for connections on a socket that it was
-    /// given, or that it lives for a second where nothing else can be seen.
+    /// auto takes what comes first: READY=1 (sd_notify), its listening wherever the process before it did, its
+    /// waiting for connections on a socket that it was given, or that it lives for a second where nothing else can
+    /// be seen.
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ready)]
     pub ready: Ready,
 
@@ -73,6 +78,9 @@ pub struct RunArgs {
     pub rollback_window: Duration,
 
     /// End the old process before the new one starts; connections wait meanwhile
+    ///
+    /// For programs that can run only once. So it is also where the program's listeners cannot be kept; connections
+    /// are then refused meanwhile.
     #[arg(long)]
     pub no_overlap: bool,
 

@@ -248,12 +248,21 @@ impl Drop for Directory {
     }
 }
 
+/// Where the servers in C are built, once for all tests.
+fn servers() -> PathBuf {
+    std::env::temp_dir().join(format!("inuse-run-servers-{}", std::process::id()))
+}
+
+/// When the last test is over.
+pub(crate) fn clean_up() {
+    let _ = std::fs::remove_dir_all(servers());
+}
+
 /// The server in C that uses its socket in every way, linked statically or not. It answers with its last argument.
 pub(crate) fn server(linked_statically: bool) -> &'static str {
     static SERVERS: OnceLock<[String; 2]> = OnceLock::new();
     let [fixed, shared] = SERVERS.get_or_init(|| {
-        // It outlives every test; the directory goes with the next run of the system's own broom.
-        let directory = std::env::temp_dir().join(format!("inuse-run-server-{}", std::process::id()));
+        let directory = servers();
         std::fs::create_dir_all(&directory).expect("a directory");
         let source = directory.join("server.c");
         std::fs::write(&source, include_str!("../../../lab/tests/keep/server.c")).expect("a file");

@@ -22,7 +22,9 @@ fn main() {
         };
         trials.push(Trial::ignorable_test(case.name, run));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    driver::clean_up();
+    conclusion.exit();
 }
 
 /// A case, and what must be installed for it.

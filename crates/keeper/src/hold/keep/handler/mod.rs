@@ -178,6 +178,8 @@ impl Handler {
             }
             Some(Order::Status) => {
                 if let Some(reply) = descriptors.next() {
+                    // Whoever has the answer has also what happened before it. A supervisor that is gone is seen next.
+                    let _ = self.control.as_ref().map(|control| self.keeping.said.send(control));
                     self.keeping.tell_status(&reply);
                 }
             }

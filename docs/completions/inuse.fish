@@ -47,7 +47,7 @@ complete -c inuse -n "__fish_inuse_needs_command" -a "free" -d 'Get an address b
 complete -c inuse -n "__fish_inuse_needs_command" -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
 complete -c inuse -n "__fish_inuse_needs_command" -a "lab" -d 'Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds'
 complete -c inuse -n "__fish_inuse_needs_command" -a "opts" -d 'Show the options of live sockets, and set them without a restart'
-complete -c inuse -n "__fish_inuse_needs_command" -a "run" -d 'Run a program, hold its addresses, and restart it without a gap'
+complete -c inuse -n "__fish_inuse_needs_command" -a "run" -d 'Run a program, keep its addresses, and restart it without a gap'
 complete -c inuse -n "__fish_inuse_needs_command" -a "ctl" -d 'Ask an \'inuse run\' how things are, or to restart or stop its program'
 complete -c inuse -n "__fish_inuse_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand why" -l as-uid -d 'For a bind by this user, a number or a name (under sudo: the calling user)' -r
@@ -178,7 +178,7 @@ complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_su
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "ls" -d 'List what listens, and who it is: process, user, unit, container'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "lab" -d 'Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "opts" -d 'Show the options of live sockets, and set them without a restart'
-complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "run" -d 'Run a program, hold its addresses, and restart it without a gap'
+complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "run" -d 'Run a program, keep its addresses, and restart it without a gap'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "ctl" -d 'Ask an \'inuse run\' how things are, or to restart or stop its program'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and not __fish_seen_subcommand_from why explain next wait free ls lab opts run ctl help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c inuse -n "__fish_inuse_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "list" -d 'List every scene, with one line each, and what it needs'

@@ -3,6 +3,7 @@
 use super::teach::{self, ClientArgs, ServeArgs};
 use super::with_exit;
 use clap::{Args, Subcommand};
+use std::ffi::OsString;
 
 /// Examples.
 pub(super) const EXAMPLES: &str = "\
@@ -10,7 +11,8 @@ Examples:
   inuse lab list                            every scene, with a line each
   inuse lab time-wait                       plays one
   inuse lab fin-wait-2 --pause              waits for Enter after each step
-  inuse lab time-wait --keep                leaves it standing for ss, tcpdump and others";
+  inuse lab time-wait --keep                leaves it standing for ss, tcpdump and others
+  inuse lab time-wait --html page.html      writes it down as a page, with drawings";
 
 /// What the exit status says.
 pub(super) const EXIT: &str = "\
@@ -78,4 +80,9 @@ pub struct PlayArgs {
     /// Leave everything standing at the end until Enter, and say how other tools can look at it
     #[arg(long)]
     pub keep: bool,
+
+    /// Write it down as one page that needs nothing else, with a ladder diagram and the diagram of states ('-':
+    /// standard output, and no text)
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<OsString>,
 }

@@ -1,16 +1,20 @@
 //! `inuse lab`: plays a scene for somebody who watches, or lists the scenes.
 //!
-//! Here are the words and the pauses; playing is `inuse_lab::play`, the views are `render::lab`.
+//! Here are the words and the pauses; playing is `inuse_lab::play`, the views are `render::lab`, and where a page
+//! goes is `page_file`.
 
+use super::page_file::PageFile;
 use super::teach;
 use crate::args::{LabArgs, LabVerb, PlayArgs};
 use crate::exit::ExitStatus;
 use crate::mistyped::nearest;
 use crate::output::Output;
+use crate::render::lab::html::{self, About};
 use crate::render::lab::{Played, json, list, text};
 use inuse_lab::play::{PlayError, Player, as_told};
 use inuse_rules::address::escape;
 use inuse_rules::scene::lesson::{Play, plays};
+use jiff::Zoned;
 use std::io::{self, BufRead, IsTerminal};
 
 /// Plays, or lists.
@@ -43,21 +47,54 @@ fn play(args: &PlayArgs, output: &mut Output) -> ExitStatus {
         output.say("--pause waits for Enter, and standard input is no terminal");
         return ExitStatus::WrongWords;
     }
+    let page = match args.html.as_deref().map(PageFile::at).transpose() {
+        Ok(page) => page,
+        Err(line) => {
+            output.say(&line);
+            return ExitStatus::WrongWords;
+        }
+    };
+    let stdout_is_page = matches!(page, Some(PageFile::Stdout));
+    if stdout_is_page && (args.json || args.pause) {
+        let other = if args.json { "--json" } else { "--pause" };
+        output.say(&format!("{other} and --html - both want standard output; give --html a file"));
+        return ExitStatus::WrongWords;
+    }
+    let view = match () {
+        () if stdout_is_page => View::Silent,
+        () if args.json => View::Json,
+        () => View::Text,
+    };
     let mut played = Played::new(play);
-    watch(args, &mut played, output)
+    watch(args, view, page.as_ref(), &mut played, output)
+}
+
+/// What standard output shows of a play.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Text,
+    Json,
+    /// Nothing: it is the page's.
+    Silent,
 }
 
 /// Plays to the end, showing each moment as it comes.
-fn watch(args: &PlayArgs, played: &mut Played, output: &mut Output) -> ExitStatus {
+fn watch(
+    args: &PlayArgs,
+    view: View,
+    page: Option<&PageFile>,
+    played: &mut Played,
+    output: &mut Output,
+) -> ExitStatus {
     let mut player = match Player::open(played.play) {
         Ok(player) => player,
-        Err(error) => return ended(args, played, Some(error), output),
+        Err(error) => return ended(view, played, Some(error), output),
     };
     let ground = played.ground.insert(player.ground().clone());
-    if args.json {
-        output.data(&json::begin(played.play, ground));
-    } else {
-        output.data(&text::begin(played.play, ground, output.width()));
+    match view {
+        View::Json => output.data(&json::begin(played.play, ground)),
+        View::Text => output.data(&text::begin(played.play, ground, output.width())),
+        View::Silent => {}
     }
     let mut error = None;
     loop {
@@ -69,9 +106,11 @@ fn watch(args: &PlayArgs, played: &mut Played, output: &mut Output) -> ExitStatu
             Ok(None) => break,
             Ok(Some(moment)) => {
                 played.as_told &= as_told(&moment);
-                let text =
-                    if args.json { json::moment(&moment) } else { text::moment(&moment, output.width()) };
-                output.data(&text);
+                match view {
+                    View::Json => output.data(&json::moment(&moment)),
+                    View::Text => output.data(&text::moment(&moment, output.width())),
+                    View::Silent => {}
+                }
                 played.moments.push(moment);
             }
             Err(why) => {
@@ -80,13 +119,17 @@ fn watch(args: &PlayArgs, played: &mut Played, output: &mut Output) -> ExitStatu
             }
         }
     }
-    let status = ended(args, played, error, output);
+    let mut status = ended(view, played, error, output);
+    if let Some(page) = page {
+        status = status.max(write(page, played, output));
+    }
     if args.keep {
-        output.data(&if args.json {
-            json::standing(player.ground())
-        } else {
-            text::standing(player.ground(), output.width())
-        });
+        let standing = text::standing(player.ground(), output.width());
+        match view {
+            View::Json => output.data(&json::standing(player.ground())),
+            View::Text => output.data(&standing),
+            View::Silent => output.lines(&standing),
+        }
         output.flush();
         enter("Enter ends it", output);
     }
@@ -95,7 +138,30 @@ fn watch(args: &PlayArgs, played: &mut Played, output: &mut Output) -> ExitStatu
     status
 }
 
-fn ended(args: &PlayArgs, played: &mut Played, error: Option<PlayError>, output: &mut Output) -> ExitStatus {
+/// Writes the page of what was played, to its end or not.
+fn write(page: &PageFile, played: &Played, output: &mut Output) -> ExitStatus {
+    let uname = rustix::system::uname();
+    let part = |part: &std::ffi::CStr| escape(part.to_bytes());
+    let about = About {
+        when: Zoned::now().strftime("%Y-%m-%d %H:%M %Z").to_string(),
+        machine: [uname.sysname(), uname.release(), uname.machine()].map(part).join(" "),
+    };
+    let html = html::page(played, &about);
+    if matches!(page, PageFile::Stdout) {
+        output.data(&html);
+        output.flush();
+        return ExitStatus::Success;
+    }
+    match page.write(&html) {
+        Ok(()) => ExitStatus::Success,
+        Err(line) => {
+            output.say(&line);
+            ExitStatus::InUse
+        }
+    }
+}
+
+fn ended(view: View, played: &mut Played, error: Option<PlayError>, output: &mut Output) -> ExitStatus {
     let status = match &error {
         None if played.as_told => ExitStatus::Success,
         Some(PlayError::Unavailable(_)) => ExitStatus::CannotSay,
@@ -103,10 +169,10 @@ fn ended(args: &PlayArgs, played: &mut Played, error: Option<PlayError>, output:
     };
     played.as_told &= error.is_none();
     played.error = error.map(|error| error.to_string());
-    if args.json {
-        output.data(&json::end(played, status));
-    } else if played.ground.is_some() {
-        output.data(&text::end(played, output.width()));
+    match view {
+        View::Json => output.data(&json::end(played, status)),
+        View::Text if played.ground.is_some() => output.data(&text::end(played, output.width())),
+        View::Text | View::Silent => {}
     }
     output.flush();
     if let Some(error) = &played.error {

@@ -8,6 +8,7 @@ pub mod lab;
 pub mod ls;
 pub mod next;
 pub mod opts;
+mod page_file;
 pub mod run;
 mod saved;
 mod stop;

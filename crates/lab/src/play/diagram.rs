@@ -42,11 +42,11 @@ use State::*;
 /// Every state of the diagram.
 pub const PLACES: [Place; 13] = [
     place(None, 1, 0, "no connection; a socket that was never bound shows nowhere"),
-    place(Some(Bound), 0, 0, "bound and not listening: it has its address, and nothing else yet"),
+    place(Some(Bound), 0, 0, "bound and not listening; it has its address, and nothing else yet"),
     place(Some(Listen), 0, 1, "waits for clients"),
     place(Some(SynSent), 2, 1, "a client that waits for the answer to its SYN"),
     place(Some(SynRecv), 0, 2, "a handshake that is under way"),
-    place(Some(Established), 1, 3, "open: both sides may send"),
+    place(Some(Established), 1, 3, "open, both sides may send"),
     place(Some(FinWait1), 0, 4, "closed first: its FIN is on the way, not acknowledged yet"),
     place(Some(CloseWait), 2, 4, "the other side has closed; our program has not"),
     place(Some(FinWait2), 0, 5, "closed first, and waits for the other side to close too"),
@@ -83,7 +83,7 @@ pub fn path(state: State) -> Option<(&'static [&'static str], usize)> {
     const SERVING: &[&str] = &["CLOSED", "BOUND", "LISTEN"];
     const ASKING: &[&str] = &["CLOSED", "SYN_SENT", "ESTABLISHED"];
     const ANSWERING: &[&str] = &["LISTEN", "SYN_RECV", "ESTABLISHED"];
-    const OPEN: &[&str] = &["SYN_SENT or SYN_RECV", "ESTABLISHED", "the side that closes first, or second"];
+    const OPEN: &[&str] = &["SYN_SENT or SYN_RECV", "ESTABLISHED", "FIN_WAIT_1 or CLOSE_WAIT"];
     const FIRST: &[&str] = &["ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "CLOSED"];
     const SECOND: &[&str] = &["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSED"];
     const BOTH: &[&str] = &["FIN_WAIT_1", "CLOSING", "TIME_WAIT", "CLOSED"];

@@ -5,7 +5,7 @@ use super::is_free;
 use inuse_rules::Cause;
 use inuse_rules::cure::Action;
 use inuse_rules::scene::lesson::{self, Lesson, Play};
-use inuse_rules::scene::{Act, AskedBy, Opt, Scene, Signal, Step, Wanted};
+use inuse_rules::scene::{Act, AskedBy, Kind, Opt, Scene, Signal, Step, Wanted};
 use inuse_rules::verdict::{Call, Errno};
 
 /// A part to be played.
@@ -181,7 +181,15 @@ fn actor(step: &Step<'static>) -> Option<&'static str> {
 
 /// A group with its sentence: about what it comes to.
 fn told(steps: Vec<Step<'static>>) -> Part {
-    let says = steps.last().map(sentence).unwrap_or_default();
+    let kind = steps.iter().rev().find_map(|step| match step {
+        Step::Does(_, Act::Socket(_, kind)) => Some(*kind),
+        _ => None,
+    });
+    let says = match steps.last() {
+        Some(Step::Does(who, act)) => kind.and_then(|kind| other_than_tcp(who, act, kind)),
+        _ => None,
+    };
+    let says = says.or_else(|| steps.last().map(sentence)).unwrap_or_default();
     Part::Steps(steps, says)
 }
 
@@ -204,6 +212,26 @@ fn sentence(step: &Step<'_>) -> String {
         Step::Address(name, ip) => format!("The interface {name} gets the address {ip}."),
         Step::Create(path, _) => format!("Something that is no socket appears at {path}."),
         Step::Remove(path) => format!("The name {path} disappears."),
+    }
+}
+
+/// What a call comes to on a socket that knows no handshake, or no listening.
+fn other_than_tcp(who: &str, act: &Act<'_>, kind: Kind) -> Option<String> {
+    let datagrams = !kind.listens();
+    match act {
+        Act::Bind(_, place) if datagrams => {
+            Some(format!("{who} has {place}: datagrams to that address are its own."))
+        }
+        Act::Listen(..) if !matches!(kind, Kind::Tcp4 | Kind::Tcp6) => {
+            Some(format!("{who} listens: from now on clients can connect."))
+        }
+        Act::Connect(_, place) if datagrams => {
+            Some(format!("{who} will send to {place}; nothing passes yet."))
+        }
+        Act::Connect(_, place) if !matches!(kind, Kind::Tcp4 | Kind::Tcp6) => {
+            Some(format!("{who} connects to {place}."))
+        }
+        _ => None,
     }
 }
 

@@ -44,24 +44,14 @@ impl Tracker {
             };
             seen.push(Seen { id, whose, end: end.clone(), before, news });
         }
-        let listeners: Vec<(String, String)> = seen
-            .iter()
-            .filter(|seen| seen.end.state == State::Listen)
-            .filter_map(|seen| Some((port_of(&seen.end.local).to_owned(), holder(seen)?)))
-            .collect();
         for seen in &mut seen {
             // An heir gets it only when the one who had it is gone.
             let still = seen.end.held_by.contains(&seen.whose);
             if !still && let Some(first) = seen.end.held_by.first() {
                 seen.whose.clone_from(first);
             }
-            if seen.whose.is_empty() {
-                // Not accepted yet: it belongs to its listener.
-                let port = port_of(&seen.end.local);
-                let listener = listeners.iter().find(|(of, _)| of == port).map(|(_, whose)| whose.clone());
-                seen.whose = listener.unwrap_or_else(|| "kernel".into());
-            }
         }
+        self.give_to_listeners(&mut seen);
         let gone = self.known.iter().filter(|known| !seen.iter().any(|seen| seen.id == known.id));
         let gone = gone.map(|known| Gone {
             id: known.id,
@@ -76,16 +66,60 @@ impl Tracker {
             .collect();
         (seen, gone)
     }
+
+    /// What nobody has accepted yet belongs to its listener: of several on the address, to the one whose queue
+    /// has grown.
+    fn give_to_listeners(&self, seen: &mut [Seen]) {
+        let mut listeners: Vec<Listener> = seen
+            .iter()
+            .filter(|seen| seen.end.state == State::Listen && !seen.whose.is_empty())
+            .map(|seen| {
+                let before = self.known.iter().find(|known| known.id == seen.id);
+                let before = before.map_or(0, |known| known.end.recv_q);
+                Listener {
+                    local: seen.end.local.clone(),
+                    whose: seen.whose.clone(),
+                    grown: seen.end.recv_q.saturating_sub(before),
+                }
+            })
+            .collect();
+        for seen in seen.iter_mut().filter(|seen| seen.whose.is_empty()) {
+            let reach = listeners.iter().filter_map(|listener| listener.reach(&seen.end.local)).max();
+            let all = listeners.iter_mut().filter(|of| of.reach(&seen.end.local) == reach && reach.is_some());
+            seen.whose = match all.max_by_key(|listener| listener.grown) {
+                Some(listener) => {
+                    listener.grown = listener.grown.saturating_sub(1);
+                    listener.whose.clone()
+                }
+                None => "kernel".into(),
+            };
+        }
+    }
+}
+
+/// A listener, and how many connections have come into its queue since the last look.
+struct Listener {
+    local: String,
+    whose: String,
+    grown: u32,
+}
+
+impl Listener {
+    /// How exactly it is meant by who connects to an address: by it, or by a wildcard.
+    fn reach(&self, local: &str) -> Option<u8> {
+        let wildcard = ["0.0.0.0:", "[::]:", "*:"].iter().any(|any| self.local.contains(any));
+        match () {
+            () if self.local == local => Some(2),
+            () if wildcard && port_of(&self.local) == port_of(local) => Some(1),
+            () => None,
+        }
+    }
 }
 
 /// Whether a row tells anything new. A timer runs all the time, and is no news.
 fn differs(old: &End, new: &End) -> bool {
     let told = |end: &End| (end.state, end.recv_q, end.send_q, end.inode != 0, end.held_by.clone());
     told(old) != told(new)
-}
-
-fn holder(seen: &Seen) -> Option<String> {
-    seen.end.held_by.first().cloned().or_else(|| Some(seen.whose.clone()).filter(|whose| !whose.is_empty()))
 }
 
 /// The port of an address as it is written.
@@ -125,6 +159,40 @@ mod tests {
         assert_eq!((gone.len(), gone[0].state), (1, State::Listen));
         let (_, gone) = tracker.look(vec![]);
         assert_eq!((gone.len(), gone[0].id), (1, 2));
+    }
+
+    #[test]
+    fn who_connects_reaches_the_listener_that_is_meant() {
+        let mut tracker = Tracker::default();
+        let (one, two) = ("tcp/127.0.0.1:80", "tcp/127.0.0.2:80");
+        let listener = |at: &str, cookie, who: &str, queue| {
+            let end = end(at, None, State::Listen, cookie, &[who]);
+            End { recv_q: queue, ..end }
+        };
+        let client = |at: &str, port: &str, cookie| end(at, Some(port), State::Established, cookie, &[]);
+        let (seen, _) = tracker.look(vec![
+            listener(one, 1, "first", 0),
+            listener(two, 2, "second", 1),
+            client(two, "127.0.0.1:9", 3),
+            client("tcp/127.0.0.3:80", "127.0.0.1:9", 4),
+        ]);
+        assert_eq!((&seen[2].whose[..], &seen[3].whose[..]), ("second", "kernel"));
+        // Two on one address: the queues tell.
+        let mut tracker = Tracker::default();
+        tracker.look(vec![listener(one, 1, "first", 0), listener(one, 2, "second", 0)]);
+        let (seen, _) = tracker.look(vec![
+            listener(one, 1, "first", 0),
+            listener(one, 2, "second", 1),
+            client(one, "127.0.0.1:9", 3),
+        ]);
+        assert_eq!(seen[2].whose, "second");
+        let (seen, _) = tracker.look(vec![
+            listener(one, 1, "first", 1),
+            listener(one, 2, "second", 1),
+            client(one, "127.0.0.1:9", 3),
+            client(one, "127.0.0.1:10", 4),
+        ]);
+        assert_eq!((&seen[2].whose[..], &seen[3].whose[..]), ("second", "first"));
     }
 
     #[test]

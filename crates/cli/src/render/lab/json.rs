@@ -266,7 +266,7 @@ fn socket(seen: &Seen) -> SocketView<'_> {
         remote: end.remote.as_deref(),
         state: end.state.name(),
         before: seen.before.map(|state| state.name()),
-        place: place(end.state),
+        place: place(seen),
         recv_q: end.recv_q,
         send_q: end.send_q,
         timer_ms: end.timer_ms,

@@ -1,5 +1,7 @@
-//! The views of a play: text for who watches (`text`), events for programs (`json`), and the list of scenes (`list`).
+//! The views of a play: text for who watches (`text`), events for programs (`json`), a page
+//! with drawings (`html`), and the list of scenes (`list`).
 
+pub mod html;
 pub mod json;
 pub mod list;
 pub mod text;

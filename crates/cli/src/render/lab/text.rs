@@ -11,6 +11,7 @@ use inuse_lab::stage::Segment;
 use inuse_rules::scene::lesson::Play;
 use inuse_rules::socket::State;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 const HEADING: Style = Style::new().bold();
 const COMMAND: Style = AnsiColor::Cyan.on_default();
@@ -166,16 +167,31 @@ fn act(out: &mut String, acted: &Acted) {
     }
 }
 
-/// "client -> server  SYN".
-fn passed(segment: &Segment, acted: &Acted) -> String {
-    let whose = |at: &std::net::SocketAddr| {
-        let local = format!("tcp/{at}");
-        let seen = acted.ends.iter().find(|seen| seen.end.local == local).map(|seen| seen.whose.as_str());
-        let gone = || acted.gone.iter().find(|gone| gone.local == local).map(|gone| gone.whose.as_str());
-        seen.or_else(gone).map_or_else(|| at.to_string(), str::to_owned)
-    };
+/// "client -> server: SYN".
+pub(super) fn passed(segment: &Segment, acted: &Acted) -> String {
+    let name = |at, to| end_of(at, to, acted).map_or_else(|| at.to_string(), str::to_owned);
+    let (from, to) = (name(&segment.from, &segment.to), name(&segment.to, &segment.from));
+    format!("{from} -> {to}: {}", carried(segment))
+}
+
+/// What a segment is: its flags, and how much it carries.
+pub(super) fn carried(segment: &Segment) -> String {
     let data = if segment.bytes > 0 { format!(" and {} bytes", segment.bytes) } else { String::new() };
-    format!("{} -> {}: {}{data}", whose(&segment.from), whose(&segment.to), segment.flags)
+    format!("{}{data}", segment.flags)
+}
+
+/// Whose end of a connection that is: a listener has the same address as what it accepts, and comes last.
+pub(super) fn end_of<'a>(at: &SocketAddr, other: &SocketAddr, acted: &'a Acted) -> Option<&'a str> {
+    let (local, remote) = (format!("tcp/{at}"), other.to_string());
+    let here = || acted.ends.iter().filter(|seen| seen.end.local == local);
+    let connected = here().find(|seen| seen.end.remote.as_ref() == Some(&remote));
+    let gone = || acted.gone.iter().find(|gone| gone.local == local).map(|gone| gone.whose.as_str());
+    connected.map(|seen| seen.whose.as_str()).or_else(gone).or_else(|| Some(&here().next()?.whose[..]))
+}
+
+/// Whether a socket has its place in the diagram of TCP's states.
+pub(super) fn is_tcp(seen: &Seen) -> bool {
+    seen.end.local.starts_with("tcp/")
 }
 
 /// Every socket after the step, and the place in the diagram of those about which there is news.
@@ -220,7 +236,7 @@ fn ends(out: &mut String, last: &Acted, acts: &[Acted]) {
             ""
         );
         if news(seen)
-            && let Some(path) = place(end.state)
+            && let Some(path) = place(seen)
         {
             let _ =
                 writeln!(out, "      {:<names$}  {FAINT}{path}: {}{FAINT:#}", "", diagram::says(end.state));
@@ -239,8 +255,11 @@ fn address(seen: &Seen) -> String {
 }
 
 /// "ESTABLISHED > [CLOSE_WAIT] > LAST_ACK > CLOSED".
-pub(super) fn place(state: State) -> Option<String> {
-    let (names, at) = diagram::path(state)?;
+pub(super) fn place(seen: &Seen) -> Option<String> {
+    if !is_tcp(seen) {
+        return None;
+    }
+    let (names, at) = diagram::path(seen.end.state)?;
     let marked = names
         .iter()
         .enumerate()

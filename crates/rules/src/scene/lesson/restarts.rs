@@ -163,7 +163,8 @@ const FIN_WAIT_2: Lesson = Lesson {
         Part::Cure(
             Action::Destroy,
             "The client does not close, and it is somebody else's program. The kernel would give up after \
-             tcp_fin_timeout; here the orphan is dropped now. The client's side ends with a reset.",
+             tcp_fin_timeout; here the orphan is dropped now. The client is told nothing: its side stays in \
+             CLOSE_WAIT, and whatever it sends later is answered with a reset.",
         ),
         Part::Steps(
             CAREFUL_RESTART,

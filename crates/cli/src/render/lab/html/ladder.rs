@@ -1,0 +1,506 @@
+//! The ladder: a strip for each moment. Time runs downward; each party has lanes in which bands say the state
+//! of its sockets, segments are arrows between them, and binds have their marks.
+//!
+//! It is drawn twice: wide, with the calls at the side, and narrow, with the calls on bars across.
+
+use super::cast::{Cast, Content, Lane, Party, cause, content};
+use super::svg::{Drawing, lines, width};
+use crate::render::lab::text::{carried, end_of};
+use inuse_lab::play::{Acted, Moment, Seen, Told};
+use inuse_lab::stage::Segment;
+
+/// The most arrows that are drawn for one call.
+const FEW: usize = 12;
+
+/// The measures of a drawing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The name in ids.
+    pub(super) name: &'static str,
+    /// How much room the calls have at the side; none means bars across.
+    side: Option<f64>,
+    lane: f64,
+    /// Between columns, where arrows have their words.
+    gap: f64,
+    margin: f64,
+    /// Of states and of calls.
+    size: f64,
+}
+
+impl Shape {
+    /// With the calls at the side.
+    pub(super) const WIDE: Shape =
+        Shape { name: "w", side: Some(318.0), lane: 94.0, gap: 86.0, margin: 12.0, size: 11.0 };
+
+    /// For telephones and paper.
+    pub(super) const NARROW: Shape =
+        Shape { name: "n", side: None, lane: 72.0, gap: 50.0, margin: 4.0, size: 9.5 };
+    /// How wide a narrow drawing may become without having to be scrolled on a telephone.
+    const ROOM: f64 = 350.0;
+
+    /// For that many columns and lanes.
+    pub(super) fn fitted(self, cast: &Cast) -> Shape {
+        if self.side.is_some() {
+            return self;
+        }
+        let lanes = cast.columns.iter().sum::<usize>().max(1) as f64;
+        let gaps = cast.columns.len().saturating_sub(1) as f64;
+        let lane = (Shape::ROOM - 2.0 * self.margin - gaps * self.gap) / lanes;
+        Shape { lane: lane.clamp(66.0, 110.0), ..self }
+    }
+
+    fn left(&self) -> f64 {
+        self.side.map_or(self.margin, |side| side + self.margin)
+    }
+
+    fn line(&self) -> f64 {
+        self.size + 3.0
+    }
+}
+
+/// A band that goes on.
+struct Band {
+    party: String,
+    lane: Lane,
+    content: Content,
+    from: f64,
+    /// Whether it was there when the strip began.
+    goes_on: bool,
+}
+
+/// The ladder of a play.
+pub(super) struct Ladder<'a> {
+    moments: &'a [Moment],
+    cast: &'a Cast,
+    shape: Shape,
+    /// What the last strip ended with.
+    ends: Vec<Seen>,
+}
+
+/// One moment's part of it.
+pub(super) struct Strip {
+    /// The drawing.
+    pub(super) svg: String,
+    /// What continues its bands as far as text beside it needs that.
+    pub(super) more: String,
+}
+
+impl<'a> Ladder<'a> {
+    pub(super) fn new(moments: &'a [Moment], cast: &'a Cast, shape: Shape) -> Ladder<'a> {
+        Ladder { moments, cast, shape: shape.fitted(cast), ends: Vec::new() }
+    }
+
+    /// The next strip.
+    pub(super) fn strip(&mut self, index: usize, title: &str, desc: &str) -> Strip {
+        let moment = &self.moments[index];
+        let mut strip = Under {
+            ladder: self,
+            index,
+            top: Drawing::default(),
+            under: Drawing::default(),
+            bands: Vec::new(),
+            y: 0.0,
+        };
+        strip.begin(is_short(moment));
+        strip.acts(moment);
+        let Under { top, mut under, bands, mut y, .. } = strip;
+        y += 6.0;
+        let (mut base, mut more) = (Drawing::default(), Drawing::default());
+        for party in self.cast.present(index) {
+            let x = self.middle(party);
+            base.line("life", (x, 0.0), (x, y));
+            more.line("life", (x, 0.0), (x, 10.0));
+        }
+        for band in &bands {
+            self.band(&mut under, band, y, false);
+            let x = self.lane(&band.party, band.lane);
+            more.rect(&band.content.class_names(), (x, -5.0), (self.shape.lane - 4.0, 20.0), 0.0);
+        }
+        if let Some(last) = moment.acts.last() {
+            self.ends.clone_from(&last.ends);
+        }
+        base.add(under);
+        base.add(top);
+        let size = (self.width(), y);
+        let id = format!("s{}{}", moment.number, self.shape.name);
+        Strip { svg: base.finish(size, &id, title, desc), more: more.stretched(self.width()) }
+    }
+
+    /// How wide every strip is.
+    fn width(&self) -> f64 {
+        let lanes = self.cast.columns.iter().sum::<usize>() as f64;
+        let gaps = self.cast.columns.len().saturating_sub(1) as f64;
+        let narrowest = if self.shape.side.is_some() { 0.0 } else { Shape::ROOM };
+        (self.shape.left() + lanes * self.shape.lane + gaps * self.shape.gap + self.shape.margin)
+            .max(narrowest)
+    }
+
+    fn column(&self, column: usize) -> f64 {
+        let before = self.cast.columns[..column].iter().sum::<usize>() as f64;
+        self.shape.left() + before * self.shape.lane + column as f64 * self.shape.gap
+    }
+
+    /// Where a lane begins.
+    fn lane(&self, party: &str, lane: Lane) -> f64 {
+        let Some(party) = self.cast.party(party) else { return self.shape.left() };
+        let at = party.lanes.iter().position(|of| *of == lane).unwrap_or(0) as f64;
+        self.column(party.column) + at * self.shape.lane + 2.0
+    }
+
+    /// The middle of a party's lanes.
+    fn middle(&self, party: &Party) -> f64 {
+        self.column(party.column) + party.lanes.len().max(1) as f64 * self.shape.lane / 2.0
+    }
+
+    fn band(&self, drawing: &mut Drawing, band: &Band, to: f64, ends: bool) {
+        let x = self.lane(&band.party, band.lane);
+        let w = self.shape.lane - 4.0;
+        let (top, bottom) = (if band.goes_on { -8.0 } else { band.from }, if ends { to } else { to + 8.0 });
+        drawing.rect(&band.content.class_names(), (x, top), (w, bottom - top), 5.0);
+        let first = band.from + self.shape.size + 1.0;
+        for (row, words) in band.content.words.iter().enumerate() {
+            let class = if row == 0 { "state" } else { "note" };
+            let y = first + row as f64 * self.shape.line();
+            drawing.words(class, (x + w / 2.0, y), self.shape.size, "middle", words);
+        }
+    }
+
+    fn rows(&self, content: &Content) -> f64 {
+        content.words.len() as f64 * self.shape.line() + 7.0
+    }
+}
+
+impl Content {
+    fn class_names(&self) -> String {
+        format!("band {}{}", self.class, if self.ghost { " ghost" } else { "" })
+    }
+}
+
+/// A moment that is told in one row: a repetition, or a wait that goes on.
+pub(super) fn is_short(moment: &Moment) -> bool {
+    match moment.told {
+        Told::Round { number, .. } => number > 1,
+        Told::Waiting { .. } => moment.says.is_empty(),
+        _ => false,
+    }
+}
+
+/// What a moment's strip shows of it.
+fn shown(moment: &Moment) -> &[Acted] {
+    if !is_short(moment) {
+        return &moment.acts;
+    }
+    let at = moment.acts.iter().position(|acted| acted.bind.is_some());
+    let at = at.unwrap_or(moment.acts.len().saturating_sub(1));
+    moment.acts.get(at..=at).unwrap_or_default()
+}
+
+/// A strip that is being drawn.
+struct Under<'l, 'a> {
+    ladder: &'l Ladder<'a>,
+    index: usize,
+    top: Drawing,
+    under: Drawing,
+    bands: Vec<Band>,
+    y: f64,
+}
+
+impl Under<'_, '_> {
+    /// The names of who is there, and the bands that go on.
+    fn begin(&mut self, short: bool) {
+        let shape = self.ladder.shape;
+        if !short {
+            for party in self.ladder.cast.present(self.index) {
+                let class = if party.name == "kernel" { "name faint" } else { "name" };
+                let size =
+                    fitting(&party.name, shape.lane * party.lanes.len().max(1) as f64, shape.size + 0.5);
+                self.top.words(
+                    class,
+                    (self.ladder.middle(party), shape.size + 4.0),
+                    size,
+                    "middle",
+                    &party.name,
+                );
+            }
+            self.y = shape.size + 10.0;
+        }
+        let from = self.y;
+        for (party, lane, content) in self.contents(&self.ladder.ends) {
+            let content = if short { Content { words: Vec::new(), ..content } } else { content };
+            self.bands.push(Band { party, lane, content, from, goes_on: true });
+        }
+        let tallest = self.bands.iter().map(|band| self.ladder.rows(&band.content)).fold(0.0, f64::max);
+        if shape.side.is_none() && !short {
+            self.y += tallest;
+        }
+    }
+
+    /// What each lane has.
+    fn contents(&self, ends: &[Seen]) -> Vec<(String, Lane, Content)> {
+        let parties = self.ladder.cast.parties.iter();
+        let lanes = parties.flat_map(|party| party.lanes.iter().map(|lane| (party.name.clone(), *lane)));
+        let all = lanes.map(|(party, lane)| {
+            let content = content(ends, &party, lane);
+            (party, lane, content)
+        });
+        all.filter(|(_, _, content)| !content.words.is_empty()).collect()
+    }
+
+    fn acts(&mut self, moment: &Moment) {
+        let tallest = self.bands.iter().map(|band| self.ladder.rows(&band.content)).fold(0.0, f64::max);
+        let under_words = self.y + tallest;
+        let wide = self.ladder.shape.side.is_some();
+        let mut bar: Vec<(String, String, &str)> = Vec::new();
+        let acts = shown(moment);
+        let short = is_short(moment);
+        for acted in acts {
+            let call = match moment.told {
+                Told::Round { number, of } if short => format!("{}  ({number} of {of})", acted.call),
+                Told::Waiting { passed, .. } if short => {
+                    format!("{}  (after {} s)", acted.call, passed.as_secs())
+                }
+                _ => acted.call.clone(),
+            };
+            let class = match acted.bind {
+                Some(Some(_)) => "call no",
+                Some(None) => "call ok",
+                None => "call",
+            };
+            bar.push((acted.who.clone(), call, class));
+            let last = if short { moment.acts.last().unwrap_or(acted) } else { acted };
+            let shows = self.shows(acted, last);
+            if wide {
+                if shows && !short {
+                    self.y = self.y.max(under_words);
+                }
+                let told = self.at_side(&std::mem::take(&mut bar));
+                if shows {
+                    self.visuals(acted, last);
+                }
+                self.y = self.y.max(told);
+            } else if shows {
+                self.across(&std::mem::take(&mut bar));
+                self.visuals(acted, last);
+            }
+        }
+        if !bar.is_empty() {
+            self.across(&bar);
+        }
+        if let Told::Why { report, .. } = &moment.told {
+            let call = format!("inuse why {}", report.diagnosis.attempt.address);
+            let answer = vec![("you".to_owned(), call, "call ask")];
+            self.y = if wide {
+                self.at_side(&answer)
+            } else {
+                self.across(&answer);
+                self.y
+            };
+        }
+        if wide && !short {
+            self.y = self.y.max(under_words);
+        }
+    }
+
+    /// Whether there is more to it than its call.
+    fn shows(&self, acted: &Acted, last: &Acted) -> bool {
+        acted.bind.is_some() || !acted.segments.is_empty() || !self.changes(last).is_empty()
+    }
+
+    /// Calls at the side; where they end.
+    fn at_side(&mut self, calls: &[(String, String, &str)]) -> f64 {
+        let shape = self.ladder.shape;
+        let room = (shape.side.unwrap_or_default() / width("x", shape.size)) as usize;
+        self.calls(calls, 2.0, room)
+    }
+
+    /// Calls on a bar across everything.
+    fn across(&mut self, calls: &[(String, String, &str)]) {
+        let shape = self.ladder.shape;
+        let all = self.ladder.width();
+        let room = ((all - 16.0) / width("x", shape.size + 0.5)) as usize;
+        let mut under = std::mem::take(&mut self.top);
+        let from = self.y + 2.0;
+        self.y = from + 2.0;
+        let to = self.calls(calls, 8.0, room);
+        let calls = std::mem::take(&mut self.top);
+        under.rect("bar", (1.0, from), (all - 2.0, to - from + 2.0), 4.0);
+        under.add(calls);
+        self.top = under;
+        self.y = to + 5.0;
+    }
+
+    fn calls(&mut self, calls: &[(String, String, &str)], x: f64, room: usize) -> f64 {
+        let shape = self.ladder.shape;
+        let size = if shape.side.is_some() { shape.size } else { shape.size + 0.5 };
+        let mut y = self.y;
+        for (who, call, class) in calls {
+            let name = who.chars().count() + 1;
+            for (row, line) in
+                lines(call, room.saturating_sub(name), room.saturating_sub(2)).iter().enumerate()
+            {
+                y += size + 3.5;
+                let indent = if row == 0 { name } else { 2 };
+                if row == 0 {
+                    self.top.words("who", (x, y), size, "start", who);
+                }
+                self.top.words(class, (x + width(&"x".repeat(indent), size), y), size, "start", line);
+            }
+        }
+        y + 2.0
+    }
+
+    /// The mark of a bind, then arrows, then the states that it leads to.
+    fn visuals(&mut self, acted: &Acted, last: &Acted) {
+        if let Some(answer) = acted.bind {
+            self.mark(acted, answer.map(|errno| errno.name()));
+        }
+        for segment in acted.segments.iter().take(FEW) {
+            self.arrow(segment, acted);
+        }
+        if let Some(more) = acted.segments.len().checked_sub(FEW).filter(|more| *more > 0) {
+            let x = (self.ladder.shape.left() + self.ladder.width()) / 2.0;
+            self.y += self.ladder.shape.line() + 2.0;
+            self.top.words(
+                "flags",
+                (x, self.y),
+                self.ladder.shape.size,
+                "middle",
+                &format!("{more} more segments"),
+            );
+        }
+        self.change(last);
+    }
+
+    fn mark(&mut self, acted: &Acted, errno: Option<&str>) {
+        let Some(party) = self.ladder.cast.party(&acted.who) else { return };
+        let shape = self.ladder.shape;
+        let x = self.ladder.lane(&party.name, Lane::Own) + shape.lane / 2.0 - 2.0;
+        match errno {
+            None => {
+                self.top.mark(true, (x, self.y + 10.0), 8.0);
+                self.y += 20.0;
+            }
+            Some(errno) => {
+                let words: Vec<&str> = std::iter::once(errno)
+                    .chain(
+                        cause(self.ladder.moments, self.index, acted)
+                            .filter(|_| !is_short(&self.ladder.moments[self.index])),
+                    )
+                    .collect();
+                let short = is_short(&self.ladder.moments[self.index]);
+                let radius = if short { 7.0 } else { 11.0 };
+                self.top.mark(false, (x, self.y + radius + 2.0), radius);
+                self.y += 2.0 * radius + 3.0;
+                if short {
+                    return;
+                }
+                for (row, words) in words.into_iter().enumerate() {
+                    self.y += shape.line();
+                    let size = fitting(words, shape.lane + shape.gap * 0.8, shape.size);
+                    self.top.words(
+                        if row == 0 { "errno" } else { "cause" },
+                        (x, self.y),
+                        size,
+                        "middle",
+                        words,
+                    );
+                }
+                self.y += 5.0;
+            }
+        }
+    }
+
+    fn arrow(&mut self, segment: &Segment, acted: &Acted) {
+        let shape = self.ladder.shape;
+        let side = |at, to| {
+            let party = self.ladder.cast.party(end_of(at, to, acted)?)?;
+            let lane = if party.lanes.contains(&Lane::Connections) { Lane::Connections } else { Lane::Own };
+            Some((party.column, self.ladder.lane(&party.name, lane)))
+        };
+        let (Some(from), Some(to)) = (side(&segment.from, &segment.to), side(&segment.to, &segment.from))
+        else {
+            return;
+        };
+        let y = self.y + shape.size + 6.0;
+        let w = shape.lane - 4.0;
+        let words = if segment.bytes > 0 && shape.side.is_none() {
+            format!("{} B", segment.bytes)
+        } else if segment.bytes > 0 {
+            format!("{} bytes", segment.bytes)
+        } else {
+            carried(segment)
+        };
+        let size = fitting(&words, shape.gap - 6.0, shape.size - 0.5);
+        if from.0 == to.0 {
+            // To itself.
+            let x = from.1 + w;
+            self.top.path("seg loop", &format!("M{x:.1} {:.1}h14v9h-9", y - 7.0));
+            self.top.path("seg head", &format!("M{:.1} {:.1}l7 -3.5v7Z", x + 1.0, y + 2.0));
+            self.top.words("flags", (x + 18.0, y + 2.0), size, "start", &words);
+        } else {
+            let right = from.1 < to.1;
+            let (x1, x2) = if right { (from.1 + w, to.1) } else { (from.1, to.1 + w) };
+            let sign = if right { 1.0 } else { -1.0 };
+            self.top.arrow("seg", (x1 + sign, y), (x2 - sign, y));
+            // Beside the band of who sends it, whatever lies between.
+            let x = x1 + sign * ((x2 - x1).abs().min(shape.gap + 4.0) / 2.0);
+            self.top.words("flags", (x, y - 4.0), size, "middle", &words);
+        }
+        self.y = y + 4.0;
+    }
+
+    /// The lanes whose content is another one now.
+    fn changes(&self, acted: &Acted) -> Vec<(String, Lane, Option<Content>)> {
+        let now = self.contents(&acted.ends);
+        let mut changes: Vec<(String, Lane, Option<Content>)> = Vec::new();
+        for (party, lane, content) in &now {
+            let same = |band: &&Band| band.party == *party && band.lane == *lane;
+            let before = self.bands.iter().find(same);
+            // A band without its words is one of a short strip, which says nothing that goes on.
+            let told = |band: &Band| band.content.words.is_empty() && band.content.class == content.class;
+            if before.is_none_or(|band| band.content != *content && !told(band)) {
+                changes.push((party.clone(), *lane, Some(content.clone())));
+            }
+        }
+        for band in &self.bands {
+            if !now.iter().any(|(party, lane, _)| *party == band.party && *lane == band.lane) {
+                changes.push((band.party.clone(), band.lane, None));
+            }
+        }
+        changes
+    }
+
+    fn change(&mut self, acted: &Acted) {
+        let changes = self.changes(acted);
+        if changes.is_empty() {
+            return;
+        }
+        let from = self.y + 4.0;
+        let mut height: f64 = 0.0;
+        for (party, lane, content) in changes {
+            if let Some(at) = self.bands.iter().position(|band| band.party == party && band.lane == lane) {
+                let band = self.bands.remove(at);
+                self.ladder.band(&mut self.under, &band, from - 2.0, true);
+            }
+            match content {
+                Some(content) => {
+                    height = height.max(self.ladder.rows(&content));
+                    self.bands.push(Band { party, lane, content, from, goes_on: false });
+                }
+                None => {
+                    let x = self.ladder.lane(&party, lane) + self.ladder.shape.lane / 2.0 - 2.0;
+                    let size = self.ladder.shape.size;
+                    self.under.words("closed", (x, from + size), size, "middle", "closed");
+                    height = height.max(size + 5.0);
+                }
+            }
+        }
+        self.y = from + height;
+    }
+}
+
+/// A size in which the words have room.
+fn fitting(words: &str, room: f64, size: f64) -> f64 {
+    let full = width(words, size);
+    if full <= room { size } else { ((size * room / full) * 10.0).floor() / 10.0 }
+}

@@ -220,7 +220,7 @@ fn other_than_tcp(who: &str, act: &Act<'_>, kind: Kind) -> Option<String> {
     let datagrams = !kind.listens();
     match act {
         Act::Bind(_, place) if datagrams => {
-            Some(format!("{who} has {place}: datagrams to that address are its own."))
+            Some(format!("{who} has {place}: datagrams for that address go to it."))
         }
         Act::Listen(..) if !matches!(kind, Kind::Tcp4 | Kind::Tcp6) => {
             Some(format!("{who} listens: from now on clients can connect."))

@@ -11,6 +11,8 @@ pub(super) enum Lane {
     Own,
     /// Connections, and what is left of them.
     Connections,
+    /// All of it, where there is no room for two.
+    All,
 }
 
 impl Lane {
@@ -108,6 +110,19 @@ impl Cast {
         }
     }
 
+    /// How many lanes there are.
+    pub(super) fn lanes(&self) -> usize {
+        self.columns.iter().sum()
+    }
+
+    /// The same with one lane for each party.
+    pub(super) fn folded(&self) -> Cast {
+        let mut folded = self.clone();
+        folded.parties.iter_mut().for_each(|party| party.lanes = vec![Lane::All]);
+        folded.columns.fill(1);
+        folded
+    }
+
     /// That party.
     pub(super) fn party(&self, name: &str) -> Option<&Party> {
         self.parties.iter().find(|party| party.name == name)
@@ -145,7 +160,7 @@ pub(super) fn content(ends: &[Seen], party: &str, lane: Lane) -> Content {
     for state in State::ALL {
         let of: Vec<&Seen> = ends
             .iter()
-            .filter(|seen| seen.end.state == state && Lane::of(seen) == lane)
+            .filter(|seen| seen.end.state == state && (lane == Lane::All || Lane::of(seen) == lane))
             .filter(|seen| holders(seen).any(|name| name == party))
             .collect();
         let Some(first) = of.first() else { continue };

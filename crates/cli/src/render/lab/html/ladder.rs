@@ -12,6 +12,10 @@ use inuse_lab::stage::Segment;
 /// The most arrows that are drawn for one call.
 const FEW: usize = 12;
 
+/// What the longest state takes, and between columns an arrow with its flags.
+const NARROWEST: f64 = 64.0;
+const SHORTEST: f64 = 30.0;
+
 /// The measures of a drawing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
@@ -30,23 +34,27 @@ pub(super) struct Shape {
 impl Shape {
     /// With the calls at the side.
     pub(super) const WIDE: Shape =
-        Shape { name: "w", side: Some(318.0), lane: 94.0, gap: 86.0, margin: 12.0, size: 11.0 };
+        Shape { name: "w", side: Some(340.0), lane: 94.0, gap: 86.0, margin: 12.0, size: 11.0 };
 
     /// For telephones and paper.
     pub(super) const NARROW: Shape =
-        Shape { name: "n", side: None, lane: 72.0, gap: 50.0, margin: 4.0, size: 9.5 };
+        Shape { name: "n", side: None, lane: 64.0, gap: 40.0, margin: 3.0, size: 9.0 };
     /// How wide a narrow drawing may become without having to be scrolled on a telephone.
-    const ROOM: f64 = 350.0;
+    const ROOM: f64 = 352.0;
+    /// How many lanes that are.
+    pub(super) const LANES: usize = 4;
 
     /// For that many columns and lanes.
     pub(super) fn fitted(self, cast: &Cast) -> Shape {
         if self.side.is_some() {
             return self;
         }
-        let lanes = cast.columns.iter().sum::<usize>().max(1) as f64;
+        let lanes = cast.lanes().max(1) as f64;
         let gaps = cast.columns.len().saturating_sub(1) as f64;
         let lane = (Shape::ROOM - 2.0 * self.margin - gaps * self.gap) / lanes;
-        Shape { lane: lane.clamp(66.0, 110.0), ..self }
+        let gap = if lane < NARROWEST { SHORTEST } else { self.gap };
+        let lane = (Shape::ROOM - 2.0 * self.margin - gaps * gap) / lanes;
+        Shape { lane: lane.clamp(NARROWEST, 110.0), gap, ..self }
     }
 
     fn left(&self) -> f64 {
@@ -128,7 +136,7 @@ impl<'a> Ladder<'a> {
 
     /// How wide every strip is.
     fn width(&self) -> f64 {
-        let lanes = self.cast.columns.iter().sum::<usize>() as f64;
+        let lanes = self.cast.lanes() as f64;
         let gaps = self.cast.columns.len().saturating_sub(1) as f64;
         let narrowest = if self.shape.side.is_some() { 0.0 } else { Shape::ROOM };
         (self.shape.left() + lanes * self.shape.lane + gaps * self.shape.gap + self.shape.margin)
@@ -211,18 +219,14 @@ impl Under<'_, '_> {
         let shape = self.ladder.shape;
         if !short {
             for party in self.ladder.cast.present(self.index) {
-                let class = if party.name == "kernel" { "name faint" } else { "name" };
-                let size =
-                    fitting(&party.name, shape.lane * party.lanes.len().max(1) as f64, shape.size + 0.5);
-                self.top.words(
-                    class,
-                    (self.ladder.middle(party), shape.size + 4.0),
-                    size,
-                    "middle",
-                    &party.name,
-                );
+                let x = self.ladder.middle(party);
+                let room = shape.lane * party.lanes.len().max(1) as f64 + 0.7 * shape.gap;
+                let size = fitting(&party.name, room, shape.size + 0.5);
+                let w = width(&party.name, size) + 14.0;
+                self.top.rect("pill", (x - w / 2.0, 2.0), (w, shape.size + 7.0), 8.0);
+                self.top.words("name", (x, shape.size + 4.0), size, "middle", &party.name);
             }
-            self.y = shape.size + 10.0;
+            self.y = shape.size + 11.0;
         }
         let from = self.y;
         for (party, lane, content) in self.contents(&self.ladder.ends) {
@@ -255,9 +259,9 @@ impl Under<'_, '_> {
         let short = is_short(moment);
         for acted in acts {
             let call = match moment.told {
-                Told::Round { number, of } if short => format!("{}  ({number} of {of})", acted.call),
+                Told::Round { number, of } if short => format!("{}  {number}/{of}", acted.call),
                 Told::Waiting { passed, .. } if short => {
-                    format!("{}  (after {} s)", acted.call, passed.as_secs())
+                    format!("{}  {}s", acted.call, passed.as_secs())
                 }
                 _ => acted.call.clone(),
             };

@@ -210,10 +210,12 @@ fn steps(out: &mut String, played: &Played, cast: &Cast) {
     }
     out.push_str("<section id=\"ladder\" aria-labelledby=\"ladder-h\"><h2 id=\"ladder-h\">Step by step</h2>");
     legend(out, moments);
-    let fits = cast.columns.len() <= 3 && cast.columns.iter().sum::<usize>() <= BESIDE;
+    let fits = cast.columns.len() <= 3 && cast.lanes() <= BESIDE;
     let _ = write!(out, "<div class=\"{}\">", if fits { "beside" } else { "below" });
     let mut wide = Ladder::new(moments, cast, ladder::Shape::WIDE);
-    let mut narrow = Ladder::new(moments, cast, ladder::Shape::NARROW);
+    let folded = cast.folded();
+    let few = if cast.lanes() > ladder::Shape::LANES { &folded } else { cast };
+    let mut narrow = Ladder::new(moments, few, ladder::Shape::NARROW);
     for (index, moment) in moments.iter().enumerate() {
         let (title, desc) = (format!("Step {}", moment.number), told(moment));
         let (wide, narrow) = (wide.strip(index, &title, &desc), narrow.strip(index, &title, &desc));

@@ -13,6 +13,8 @@ use inuse_rules::socket::State;
 const FEW: usize = 4;
 /// The place of CLOSED at which everything ends; the first one is where it begins.
 const END: usize = PLACES.len() - 1;
+/// Who types a cure.
+const YOU: &str = "you";
 
 /// The measures of a drawing.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ impl Shape {
     /// For a screen that is wide enough.
     pub(super) const WIDE: Shape = Shape { name: "w", width: 168.0, gap: 92.0, margin: 34.0, size: 11.0 };
     /// For telephones.
-    pub(super) const NARROW: Shape = Shape { name: "n", width: 98.0, gap: 18.0, margin: 19.0, size: 9.5 };
+    pub(super) const NARROW: Shape = Shape { name: "n", width: 92.0, gap: 16.0, margin: 22.0, size: 9.5 };
 
     fn line(&self) -> f64 {
         self.size + 2.5
@@ -99,23 +101,32 @@ impl Walked {
             for acted in &moment.acts {
                 for seen in acted.ends.iter().filter(|seen| is_tcp(seen)) {
                     if seen.before != Some(seen.end.state) {
-                        walked.step(seen.before, Some(seen.end.state), &seen.whose, moment.number);
+                        let to = Some(seen.end.state);
+                        walked.come(to, &seen.whose, moment.number);
+                        walked.go(seen.before, to);
                     }
                 }
                 for gone in acted.gone.iter().filter(|gone| gone.local.starts_with("tcp/")) {
-                    walked.step(Some(gone.state), None, &gone.whose, moment.number);
+                    walked.come(None, &gone.whose, moment.number);
+                    // What somebody ends by hand takes none of the ways.
+                    if acted.who != YOU {
+                        walked.go(Some(gone.state), None);
+                    }
                 }
             }
         }
         walked.visits.iter().any(|visits| !visits.0.is_empty()).then_some(walked)
     }
 
-    fn step(&mut self, from: Option<State>, to: Option<State>, who: &str, step: usize) {
+    fn come(&mut self, to: Option<State>, who: &str, step: usize) {
         let place = |place: &Place| place.state == to;
         let at = if to.is_none() { Some(END) } else { PLACES.iter().position(place) };
         if let Some(at) = at {
             self.visits[at].add(who, step);
         }
+    }
+
+    fn go(&mut self, from: Option<State>, to: Option<State>) {
         if let Some(at) = WAYS.iter().position(|way| way.from == from && way.to == to) {
             self.ways[at] = true;
         }
@@ -137,14 +148,18 @@ impl Walked {
         let lines: Vec<Vec<String>> = self.visits.iter().map(|visits| visits.lines(cast)).collect();
         let boxes = boxes(shape, &lines);
         let mut drawing = Drawing::default();
-        // Those that were taken on top.
+        // Those that were taken on top, and the words over all of them.
+        let mut words = Drawing::default();
         for taken in [false, true] {
             for (way, _) in WAYS.iter().zip(&self.ways).filter(|(_, of)| **of == taken) {
-                draw_way(&mut drawing, shape, way, &boxes, taken);
+                draw_way((&mut drawing, &mut words), shape, way, &boxes, taken);
             }
         }
-        for ((place, at), lines) in PLACES.iter().zip(&boxes).zip(&lines) {
-            at.draw(&mut drawing, shape, place, lines);
+        drawing.add(words);
+        let begins = WAYS.iter().zip(&self.ways).any(|(way, taken)| way.from.is_none() && *taken);
+        for (index, (place, at)) in PLACES.iter().zip(&boxes).enumerate() {
+            let seen = !lines[index].is_empty() || (index == 0 && begins);
+            at.draw(&mut drawing, shape, place, seen, &lines[index]);
         }
         let width = 2.0 * shape.margin + 3.0 * shape.width + 2.0 * shape.gap;
         let height = boxes.iter().map(|of| of.y + of.h).fold(0.0, f64::max) + 8.0;
@@ -166,7 +181,7 @@ struct Box {
 fn boxes(shape: Shape, lines: &[Vec<String>]) -> Vec<Box> {
     let height = |lines: &Vec<String>| shape.size + 15.0 + lines.len() as f64 * shape.line();
     let rows = PLACES.iter().map(|place| place.row).max().unwrap_or(0);
-    let mut tops = vec![8.0];
+    let mut tops = vec![18.0];
     for row in 0..rows {
         let of = PLACES.iter().zip(lines).filter(|(place, _)| place.row == row);
         let tallest = of.map(|(_, lines)| height(lines)).fold(0.0, f64::max);
@@ -195,20 +210,15 @@ impl Box {
         (x + dx * part, y + dy * part)
     }
 
-    fn draw(&self, drawing: &mut Drawing, shape: Shape, place: &Place, lines: &[String]) {
-        let seen = if lines.is_empty() { "" } else { " seen" };
+    fn draw(&self, drawing: &mut Drawing, shape: Shape, place: &Place, seen: bool, lines: &[String]) {
+        let words = if seen { "state" } else { "dim" };
+        let seen = if seen { " seen" } else { "" };
         let colour = place.state.map_or("closed", class);
         drawing.rect(&format!("place {colour}{seen}"), (self.x, self.y), (self.w, self.h), 7.0);
         let x = self.x + self.w / 2.0;
         let mut y = self.y + shape.size + 6.0;
         let name = place.state.map_or("CLOSED", State::name);
-        drawing.words(
-            if lines.is_empty() { "dim" } else { "state" },
-            (x, y),
-            shape.size + 0.5,
-            "middle",
-            name,
-        );
+        drawing.words(words, (x, y), shape.size + 0.5, "middle", name);
         for line in lines {
             y += shape.line();
             let room = self.w - 8.0;
@@ -219,41 +229,58 @@ impl Box {
     }
 }
 
-fn draw_way(drawing: &mut Drawing, shape: Shape, way: &Way, boxes: &[Box], taken: bool) {
+fn draw_way(
+    (drawing, over): (&mut Drawing, &mut Drawing),
+    shape: Shape,
+    way: &Way,
+    boxes: &[Box],
+    taken: bool,
+) {
     let place = |state: Option<State>, closed: usize| {
         let of = PLACES.iter().position(|place| place.state == state && state.is_some());
         boxes[of.unwrap_or(closed)]
     };
     let (from, to) = (place(way.from, 0), place(way.to, END));
     let class = if taken { "way taken" } else { "way" };
-    let words = if taken { "by taken" } else { "by" };
+    let by = if taken { "by taken" } else { "by" };
     let size = shape.size - 1.0;
     let (a, b) = (from.middle(), to.middle());
-    if a.0 == b.0 && b.1 - a.1 > 1.5 * (from.h + 40.0) && from.x == to.x && skips(way) {
+    if skips(way) {
         // Around the one between.
         let x = from.x - shape.margin * 0.45;
-        let (y1, y2) = (a.1, b.1);
-        drawing.path(class, &format!("M{:.1} {y1:.1}H{x:.1}V{y2:.1}H{:.1}", from.x - 2.0, to.x - 8.0));
-        drawing.path(&format!("{class} head"), &format!("M{:.1} {y2:.1}l-7 -3.5v7Z", to.x - 2.0));
-        drawing.upright(words, (x - 4.0, f64::midpoint(y1, y2)), size, way.by);
+        drawing.path(class, &format!("M{:.1} {:.1}H{x:.1}V{:.1}H{:.1}", from.x - 2.0, a.1, b.1, to.x - 8.0));
+        drawing.path(&format!("{class} head"), &format!("M{:.1} {:.1}l-7 -3.5v7Z", to.x - 2.0, b.1));
+        over.upright(by, (x - 4.0, f64::midpoint(a.1, b.1)), size, way.by);
         return;
     }
     let (start, end) = (from.border(b), to.border(a));
     drawing.arrow(class, start, end);
     // Words of ways that cross keep out of each other's way.
-    let part = if way.from == Some(State::SynSent) && way.to == Some(State::SynRecv) { 0.66 } else { 0.5 };
-    let (x, y) = (start.0 + (end.0 - start.0) * part, start.1 + (end.1 - start.1) * part + 3.0);
+    let part = if way.from == Some(State::SynSent) && way.to == Some(State::SynRecv) { 0.62 } else { 0.5 };
+    let (x, y) = (start.0 + (end.0 - start.0) * part, start.1 + (end.1 - start.1) * part);
+    let w = width(way.by, size);
     if (start.0 - end.0).abs() < 1.0 {
-        drawing.words(words, (x + 6.0, y), size, "start", way.by);
+        over.words(by, (x + 6.0, y + 3.0), size, "start", way.by);
+    } else if w + 24.0 > (end.0 - start.0).hypot(end.1 - start.1) {
+        // Too short to be interrupted: beside it, or above both states.
+        match (start.1 - end.1).abs() < 12.0 {
+            true => over.words(by, (x, from.y.min(to.y) - 5.0), size, "middle", way.by),
+            false if end.0 < start.0 => over.words(by, (x - 7.0, y), size, "end", way.by),
+            false => over.words(by, (x + 7.0, y), size, "start", way.by),
+        }
     } else {
-        drawing.words(words, (x, y), size, "middle", way.by);
+        over.rect("gap", (x - w / 2.0 - 3.0, y - size / 2.0 - 2.0), (w + 6.0, size + 4.0), 2.0);
+        over.words(by, (x, y + size * 0.36), size, "middle", way.by);
     }
 }
 
 /// Whether a way leads past a state of its column.
 fn skips(way: &Way) -> bool {
-    let row = |state: Option<State>| PLACES.iter().find(|place| place.state == state).map(|place| place.row);
-    matches!((row(way.from), row(way.to)), (Some(from), Some(to)) if to > from + 1)
+    let of = |state: Option<State>| PLACES.iter().find(|place| place.state == state && state.is_some());
+    match (of(way.from), of(way.to)) {
+        (Some(from), Some(to)) => from.column == to.column && to.row > from.row + 1,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `inuse lab`: every scene is played by the command itself, and must come out as it says.
 //!
 //! What is held against what: the states and segments of the lessons against lists written by hand, every
-//! event against the committed schema, exit statuses against the manual. That the verdicts are right is
+//! event against the committed schema, every page against the events, exit statuses against the manual. That the verdicts are right is
 //! tested elsewhere. Scenes that wait for the kernel's timers take minutes and are played with
 //! INUSE_LAB_LONG=1 only (scripts/soak).
 
+mod browser;
 mod lessons;
+mod page;
 mod words;
 
 use inuse_lab::{Stage, StageError, all_required};
@@ -46,6 +48,8 @@ fn main() {
     arguments.test_threads.get_or_insert(STAGES);
     let long = std::env::var_os("INUSE_LAB_LONG").is_some();
     let mut trials = words::trials();
+    trials.extend(page::trials());
+    trials.extend(browser::trials());
     for play in plays() {
         let waits = matches!(play, Play::Lesson(lesson) if lesson.is_long());
         if !waits || long {
@@ -128,11 +132,14 @@ fn plays_well(scene: Play) -> Result<Completion, Failed> {
         return cannot(format!("it needs {}", need.says()));
     }
     stage.end()?;
-    let ended = play(&mut inuse(&[scene.name(), "--json"]))?;
+    let folder = page::Folder::new(scene.name())?;
+    let file = folder.0.join("page.html");
+    let ended = play(inuse(&[scene.name(), "--json", "--html"]).arg(&file))?;
     if ended.code == Some(3) {
         return cannot(&ended.stderr);
     }
     ended.is_as_told()?;
+    page::check(&std::fs::read_to_string(&file)?, &ended)?;
     let first = ended.events.first().ok_or("no events")?;
     assert_eq!((&first["event"], &first["ground"]["kind"]), (&"begin".into(), &"namespaces".into()));
     let binds = ended.binds();

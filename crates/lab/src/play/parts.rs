@@ -5,7 +5,7 @@ use super::is_free;
 use inuse_rules::Cause;
 use inuse_rules::cure::Action;
 use inuse_rules::scene::lesson::{self, Lesson, Play};
-use inuse_rules::scene::{Act, AskedBy, Kind, Opt, Scene, Signal, Step, Wanted};
+use inuse_rules::scene::{Act, AskedBy, Kind, Opt, Place, Scene, Signal, Step, Wanted};
 use inuse_rules::verdict::{Call, Errno};
 
 /// A part to be played.
@@ -66,7 +66,9 @@ fn of_lesson(lesson: &Lesson) -> Vec<Part> {
 }
 
 fn of_scene(scene: &Scene) -> Vec<Part> {
-    let mut parts: Vec<Part> = grouped(scene.steps().copied()).into_iter().map(told).collect();
+    let all: Vec<Step<'static>> = scene.steps().copied().collect();
+    let mut parts: Vec<Part> =
+        grouped(all.iter().copied()).into_iter().map(|steps| told(steps, &all)).collect();
     let wanted = scene.attempt;
     let (Wanted { reuseaddr, reuseport, .. }, expect) = (wanted, scene.expect);
     let answer = match (reuseaddr, reuseport) {
@@ -180,12 +182,13 @@ fn actor(step: &Step<'static>) -> Option<&'static str> {
 }
 
 /// A group with its sentence: about what it comes to.
-fn told(steps: Vec<Step<'static>>) -> Part {
+fn told(steps: Vec<Step<'static>>, all: &[Step<'static>]) -> Part {
     let kind = steps.iter().rev().find_map(|step| match step {
         Step::Does(_, Act::Socket(_, kind)) => Some(*kind),
         _ => None,
     });
     let says = match steps.last() {
+        Some(Step::Does(who, Act::Close(socket))) => Some(closes(who, socket, all)),
         Some(Step::Does(who, act)) => kind.and_then(|kind| other_than_tcp(who, act, kind)),
         _ => None,
     };
@@ -205,13 +208,37 @@ fn sentence(step: &Step<'_>) -> String {
         Step::Signal(who, Signal::Continue) => format!("{who} goes on."),
         Step::Signal(who, Signal::Interrupt) => format!("Ctrl+C: {who} gets SIGINT."),
         Step::Await(sight) => {
-            format!("The kernel brings it there: {} is {}.", sight.local, sight.state.name())
+            format!("Where this has led: {} is {}.", sight.local, sight.state.name())
         }
         Step::Sysctl(..) => "A kernel setting is changed, in this network namespace only.".into(),
         Step::Interface(name, _) => format!("A network interface appears: {name}."),
         Step::Address(name, ip) => format!("The interface {name} gets the address {ip}."),
         Step::Create(path, _) => format!("Something that is no socket appears at {path}."),
         Step::Remove(path) => format!("The name {path} disappears."),
+    }
+}
+
+/// What is closed: a socket that other steps listen on, or that they connect or accept.
+fn closes(who: &str, socket: &str, all: &[Step<'static>]) -> String {
+    let is = |of: fn(&Act<'static>) -> Option<&'static str>| {
+        all.iter().any(|step| matches!(step, Step::Does(by, act) if *by == who && of(act) == Some(socket)))
+    };
+    let listens = is(|act| match act {
+        Act::Listen(s, _) => Some(*s),
+        _ => None,
+    });
+    let connects = is(|act| match act {
+        Act::Connect(s, Place::Inet(_)) | Act::Accept(_, s) => Some(*s),
+        _ => None,
+    });
+    match () {
+        () if listens => format!("{who} closes its descriptor of the listening socket."),
+        () if connects => {
+            format!(
+                "{who} closes its descriptor of the connection; if that was the last one, a FIN goes out."
+            )
+        }
+        () => format!("{who} closes a descriptor."),
     }
 }
 
@@ -250,9 +277,7 @@ fn does(who: &str, act: &Act<'_>) -> String {
         Act::ShutdownRead(_) => {
             format!("{who} shuts its receiving side; a listener listens no more, and keeps its port.")
         }
-        Act::Close(_) => {
-            format!("{who} closes a descriptor. If it is a connection's last one, a FIN goes out.")
-        }
+        Act::Close(_) => format!("{who} closes a descriptor."),
         Act::Fork(child) => format!("{who} forks: {child} has every descriptor too."),
         Act::Exec(words) => format!(
             "{who} becomes another program, {}, and what was not close-on-exec stays open.",

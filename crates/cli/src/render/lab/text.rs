@@ -217,7 +217,10 @@ fn ends(out: &mut String, last: &Acted, acts: &[Acted]) {
             notes.push(format!("Send-Q {}", end.send_q));
         }
         if end.held_by.is_empty() && end.inode == 0 {
-            let left = end.timer_ms.map_or_else(String::new, |ms| format!(", {} s left", ms.div_ceil(1000)));
+            // Elsewhere the timer is the one that sends again.
+            let ends = matches!(end.state, State::TimeWait | State::FinWait2);
+            let left = end.timer_ms.filter(|_| ends);
+            let left = left.map_or_else(String::new, |ms| format!(", {} s left", ms.div_ceil(1000)));
             notes.push(match end.state {
                 State::Established | State::CloseWait => "not accepted yet".to_owned(),
                 _ => format!("open in no process{left}"),

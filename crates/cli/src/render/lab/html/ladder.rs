@@ -40,7 +40,7 @@ impl Shape {
     pub(super) const NARROW: Shape =
         Shape { name: "n", side: None, lane: 64.0, gap: 40.0, margin: 3.0, size: 9.0 };
     /// How wide a narrow drawing may become without having to be scrolled on a telephone.
-    const ROOM: f64 = 352.0;
+    const ROOM: f64 = 345.0;
     /// How many lanes that are.
     pub(super) const LANES: usize = 4;
 
@@ -401,13 +401,11 @@ impl Under<'_, '_> {
                 for (row, words) in words.into_iter().enumerate() {
                     self.y += shape.line();
                     let size = fitting(words, shape.lane + shape.gap * 0.8, shape.size);
-                    self.top.words(
-                        if row == 0 { "errno" } else { "cause" },
-                        (x, self.y),
-                        size,
-                        "middle",
-                        words,
-                    );
+                    // The last column has no room on its right.
+                    let half = width(words, size) / 2.0 + 2.0;
+                    let x = x.min(self.ladder.width() - half).max(half);
+                    let class = if row == 0 { "errno" } else { "cause" };
+                    self.top.words(class, (x, self.y), size, "middle", words);
                 }
                 self.y += 5.0;
             }

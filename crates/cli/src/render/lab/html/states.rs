@@ -30,7 +30,7 @@ impl Shape {
     /// For a screen that is wide enough.
     pub(super) const WIDE: Shape = Shape { name: "w", width: 168.0, gap: 92.0, margin: 34.0, size: 11.0 };
     /// For telephones.
-    pub(super) const NARROW: Shape = Shape { name: "n", width: 92.0, gap: 16.0, margin: 22.0, size: 9.5 };
+    pub(super) const NARROW: Shape = Shape { name: "n", width: 90.0, gap: 15.0, margin: 22.0, size: 9.5 };
 
     fn line(&self) -> f64 {
         self.size + 2.5

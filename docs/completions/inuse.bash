@@ -413,12 +413,16 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__lab)
-            opts="-h --json --pause --keep --no-color --help list serve client"
+            opts="-h --json --pause --keep --html --no-color --help list serve client"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -116,6 +116,7 @@ complete -c inuse -n "__fish_inuse_using_subcommand ls" -l all-netns -d 'Look in
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l json -d 'Print JSON (schema inuse.ls/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c inuse -n "__fish_inuse_using_subcommand lab; and not __fish_seen_subcommand_from list serve client" -l html -d 'Write it down as one page that needs nothing else, with a ladder diagram and the diagram of states (\'-\': standard output, and no text)' -r
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and not __fish_seen_subcommand_from list serve client" -l json -d 'Print one JSON event a line (schema inuse.lab/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and not __fish_seen_subcommand_from list serve client" -l pause -d 'Wait for Enter after each step'
 complete -c inuse -n "__fish_inuse_using_subcommand lab; and not __fish_seen_subcommand_from list serve client" -l keep -d 'Leave everything standing at the end until Enter, and say how other tools can look at it'

@@ -1,5 +1,5 @@
 //! `inuse wait` as a command: its exit status, what it says, and its JSON against the committed schema. What
-//! ends a wait, and how soon, is tested where the waiter is (`inuse-lab`, `tests/wait.rs`).
+//! ends a wait, and how soon, is tested where the waiter is (`inuse-lab`, `tests/wait`).
 
 use inuse_lab::{Stage, StageError};
 use inuse_rules::scene::{Act, Kind, Place, Step};

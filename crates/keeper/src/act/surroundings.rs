@@ -10,7 +10,7 @@ use inuse_kernel::netns::Netns;
 use inuse_kernel::process::containers;
 use inuse_kernel::{caps, locality, process};
 use inuse_rules::cure::Command;
-use inuse_rules::owner::{Container, Process, Publishes, Unit};
+use inuse_rules::owner::{Container, Process, Publishes, Runtime, Unit};
 use inuse_rules::snapshot::Locality;
 use inuse_rules::{Address, State, Transport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,8 +43,10 @@ pub struct Surroundings {
     /// The main process of each unit that a holder seems to belong to, by the unit's name and the uid of
     /// its manager.
     pub main_pids: BTreeMap<(String, Option<u32>), u32>,
-    /// What `systemctl list-sockets` says, where systemd itself is a holder.
-    pub socket_units: String,
+    /// Holders of whom the runtime says that they are of the container that their cgroup names.
+    pub contained: BTreeSet<u32>,
+    /// What `systemctl list-sockets` says, where systemd itself is a holder: by the uid of a user's manager.
+    pub socket_units: BTreeMap<Option<u32>, String>,
     /// The container that publishes the port, where a runtime's helper is a holder.
     pub published: Option<Published>,
     /// Addresses of other ends that this machine has.
@@ -70,7 +72,7 @@ pub(super) fn look(netns: &Netns, report: &mut Report) -> Surroundings {
     let own = process::read(std::process::id());
     let mut around = Surroundings {
         pid: std::process::id(),
-        ancestors: own.iter().flat_map(|own| &own.ancestry).map(|ancestor| ancestor.pid).collect(),
+        ancestors: ancestors(std::process::id(), process::parent),
         session: own.as_ref().map_or(0, |own| own.session),
         uid: rustix::process::geteuid().as_raw(),
         kill: may(CAP_KILL),
@@ -82,10 +84,16 @@ pub(super) fn look(netns: &Netns, report: &mut Report) -> Surroundings {
     around.local = local_ends(netns, report);
     let port = report.diagnosis.attempt.address.port();
     for process in holders(report) {
-        if process.pid == 1 && process.comm == b"systemd" && around.socket_units.is_empty() {
-            let list =
-                Command::new(["systemctl", "list-sockets", "--all", "--full", "--plain", "--no-legend"]);
-            around.socket_units = output(&list).unwrap_or_default();
+        if let Some(manager) = manager_of(process).filter(|of| !around.socket_units.contains_key(of)) {
+            let words = ["list-sockets", "--full", "--plain", "--no-legend", "--show-types"];
+            let list = output(&systemctl(manager, around.uid, &words)).unwrap_or_default();
+            around.socket_units.insert(manager, list);
+        }
+        if let Some(container) = &process.container
+            && around.container.as_ref() != Some(container)
+            && is_of(process, container)
+        {
+            around.contained.insert(process.pid);
         }
         if let (Some(unit), true) = (&process.unit, has_systemd(process)) {
             let key = (unit.name.clone(), unit.user_manager);
@@ -113,6 +121,69 @@ fn published(publishes: &Publishes, port: u16) -> Option<Published> {
     let found = only_container(tool, &output(&Command::new(words))?)?;
     let is_it = known.map_or_else(|| containers::runs_here(&found.id), |id| id == found.id);
     is_it.then_some(found)
+}
+
+/// Whether the runtime says that a process is of a container. Its cgroup's name is only a claim: whoever was given
+/// a part of the tree may call a group there like somebody else's container. So the runtime names a process of it,
+/// and that one must live in the very same group.
+fn is_of(process: &Process, container: &Container) -> bool {
+    let Some(pids) = output(&ask_pids(container)) else { return false };
+    let group = process.cgroup.as_deref().and_then(|path| group_of(path, &container.id));
+    pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|&pid| pid != 0).any(|pid: u32| {
+        let same_group =
+            || process::read(pid)?.cgroup.and_then(|path| Some(group_of(&path, &container.id)?.to_vec()));
+        pid == process.pid || (group.is_some() && same_group().as_deref() == group)
+    })
+}
+
+/// The question for a container's processes, as this machine counts them.
+fn ask_pids(container: &Container) -> Command {
+    let id = container.id.as_str();
+    match container.runtime {
+        Runtime::Docker => {
+            Command::new(["docker", "container", "inspect", "--format", "{{.State.Pid}}", "--", id])
+        }
+        Runtime::Podman => Command::new([
+            "podman",
+            "container",
+            "inspect",
+            "--format",
+            "{{.State.Pid}} {{.State.ConmonPid}}",
+            "--",
+            id,
+        ]),
+        Runtime::Containerd | Runtime::CriO => Command::new([
+            "crictl",
+            "inspect",
+            "--output",
+            "go-template",
+            "--template",
+            "{{.info.pid}}",
+            "--",
+            id,
+        ]),
+        Runtime::Lxc => Command::new(["lxc-info", "--pid", "--no-humanize", "--name", id]),
+        Runtime::Machine => Command::new(["machinectl", "show", "--property=Leader", "--value", "--", id]),
+    }
+}
+
+/// A cgroup's path up to the component that has the id.
+fn group_of<'a>(path: &'a [u8], id: &str) -> Option<&'a [u8]> {
+    let at = path.windows(id.len()).rposition(|window| window == id.as_bytes())?;
+    let rest = path.get(at..)?;
+    let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+    path.get(..at + end)
+}
+
+/// Parent, grandparent and so on, to the end: each of them is spared, so none may be left out.
+fn ancestors(pid: u32, parent: impl Fn(u32) -> Option<u32>) -> Vec<u32> {
+    let mut ancestors = Vec::new();
+    let mut next = parent(pid);
+    while let Some(pid) = next.filter(|pid| *pid != 0 && !ancestors.contains(pid)) {
+        ancestors.push(pid);
+        next = parent(pid);
+    }
+    ancestors
 }
 
 /// Describes every holder: `why` describes no more than a person reads.
@@ -155,6 +226,18 @@ fn local_ends(netns: &Netns, report: &Report) -> BTreeSet<IpAddr> {
     ends.into_iter().filter(is_local).collect()
 }
 
+/// The manager that a process is, if it is systemd: of the machine (`None`), or of a user.
+pub(super) fn manager_of(process: &Process) -> Option<Option<u32>> {
+    if process.comm != b"systemd" {
+        return None;
+    }
+    if process.pid == 1 {
+        return Some(None);
+    }
+    let uid = process.unit.as_ref()?.name.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok()?;
+    (process.uid == Some(uid)).then_some(Some(uid))
+}
+
 /// `CapEff` of this process (proc_pid_status(5)); nothing when it cannot be read.
 fn capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
@@ -169,8 +252,7 @@ fn has_systemd(process: &Process) -> bool {
 
 /// The question for a unit's main process.
 fn show_main_pid(unit: &Unit, uid: u32) -> Command {
-    let words = [&["show", "--property=MainPID", "--", unit.name.as_str()][..]].concat();
-    systemctl(unit.user_manager, uid, &words)
+    systemctl(unit.user_manager, uid, &["show", "--property=MainPID", "--", unit.name.as_str()])
 }
 
 /// `systemctl`, spoken to the manager that runs a unit.
@@ -220,6 +302,57 @@ mod tests {
         assert_eq!(only_container("docker", &format!("{id} a\n{id} b\n")), None);
         assert_eq!(only_container("docker", ""), None);
         assert_eq!(only_container("docker", "--all x\n"), None);
+    }
+
+    #[test]
+    fn every_ancestor_counts_however_many_there_are() {
+        let line = |pid: u32| (pid > 1).then(|| pid - 1);
+        assert_eq!(ancestors(1000, line), (1..1000).rev().collect::<Vec<_>>());
+        // A pid that is given out again meanwhile may close a circle.
+        assert_eq!(ancestors(7, |pid| Some(pid % 3 + 1)), [2, 3, 1]);
+        assert!(ancestors(1, |_| Some(0)).is_empty());
+    }
+
+    #[test]
+    fn a_group_ends_with_the_containers_own() {
+        let id = "4f6a1c0de4f6a1c0";
+        let check = |path: &str, expect: Option<&str>| {
+            assert_eq!(group_of(path.as_bytes(), id), expect.map(str::as_bytes), "{path}");
+        };
+        let scope = "/system.slice/docker-4f6a1c0de4f6a1c0.scope";
+        check(scope, Some(scope));
+        check("/system.slice/docker-4f6a1c0de4f6a1c0.scope/init/x", Some(scope));
+        check("/docker/4f6a1c0de4f6a1c0/system.slice/nginx.service", Some("/docker/4f6a1c0de4f6a1c0"));
+        let claimed = "/user.slice/user@1000.service/docker-4f6a1c0de4f6a1c0.scope";
+        check(claimed, Some(claimed));
+        check("/docker/other", None);
+    }
+
+    #[test]
+    fn a_process_is_not_of_a_container_of_which_nobody_knows() {
+        let id = "4f6a1c0de4f6a1c04f6a1c0de4f6a1c04f6a1c0de4f6a1c04f6a1c0de4f6a1c0";
+        for runtime in [Runtime::Docker, Runtime::Podman, Runtime::Containerd, Runtime::Machine] {
+            let container = Container { runtime, id: id.into() };
+            let cgroup = Some(format!("/docker/{id}").into());
+            let claims = Process { pid: 1, cgroup, container: Some(container.clone()), ..Process::default() };
+            assert!(!is_of(&claims, &container), "{runtime:?}");
+        }
+    }
+
+    #[test]
+    fn systemd_is_a_manager_of_the_machine_or_of_a_user() {
+        let systemd = |pid, uid, unit: &str| Process {
+            pid,
+            uid: Some(uid),
+            comm: b"systemd".to_vec(),
+            unit: Some(Unit { name: unit.into(), user_manager: None }),
+            ..Process::default()
+        };
+        assert_eq!(manager_of(&systemd(1, 0, "init.scope")), Some(None));
+        assert_eq!(manager_of(&systemd(900, 1000, "user@1000.service")), Some(Some(1000)));
+        assert_eq!(manager_of(&systemd(900, 1001, "user@1000.service")), None);
+        assert_eq!(manager_of(&systemd(900, 0, "shop.service")), None);
+        assert_eq!(manager_of(&Process { comm: b"init".to_vec(), ..systemd(1, 0, "init.scope") }), None);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //! and nobody else may be hurt.
 //!
 //! `roles` holds what other runs of this binary do on the stage, `scenes` the table of all scenes, `cases` the
-//! situations that are about more than one moment, `programs` real servers.
+//! situations that are about more than one moment, `programs`, `docker` and `systemd` real servers and
+//! managers.
 
 mod cases;
 mod docker;
 mod programs;
 mod roles;
 mod scenes;
+mod systemd;
 
 use inuse_lab::{Stage, StageError};
 use inuse_rules::scene;
@@ -36,6 +38,7 @@ fn main() {
         };
         trials.push(Trial::ignorable_test(format!("program::{program}"), run));
     }
+    trials.push(Trial::ignorable_test("program::systemd", systemd::systemd));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

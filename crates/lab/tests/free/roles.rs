@@ -56,7 +56,7 @@ fn freed(attempt: &Attempt, flags: &[&str]) -> (Plan, Outcome) {
         kill: agreed("--kill"),
         destroy: agreed("--destroy"),
         container: agreed("--container"),
-        unit: false,
+        unit: agreed("--unit"),
     };
     let mut freer = Freer::new(&WhyOptions::default()).expect("sock_diag");
     let plan = freer.look(attempt).plan(may);

@@ -143,7 +143,7 @@ pub(crate) fn free(stage: &mut Stage, uid: u32, what: &str, agreed: Option<&str>
     free_with(stage, uid, &[], what, agreed)
 }
 
-/// The same, in an environment with these variables.
+/// The same, in an environment with these variables, or by way of the program whose words follow them.
 pub(crate) fn free_with(
     stage: &mut Stage,
     uid: u32,
@@ -173,6 +173,8 @@ pub(crate) fn free_with(
     let ran = stage.run(uid, Program::Path("env"), &words)?;
     let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     let calls = stage.run(0, Program::Path("cat"), &[&log])?;
+    // The next one may be somebody else's.
+    stage.run(0, Program::Path("rm"), &["-f", &log])?;
     Ok(understood(text, String::from_utf8_lossy(&calls.stdout).into_owned()))
 }
 

@@ -110,18 +110,15 @@ impl Holders {
                 self.managed.push(process.pid);
                 self.container(case, socket, process, (name, command), obstacles);
             }
+            (_, Some(Manager::Claimed(name))) => push_once(obstacles, claimed(case, process, &name)),
             (Some(reason), None) => push_once(obstacles, never(case, process, &reason)),
             (None, None) if !may_signal(case, process) => push_once(
                 obstacles,
-                Obstacle::new(
-                    ObstacleKind::NeedsPrivilege,
-                    format!(
-                        "{} belongs to {}: only that user and root may stop it.",
-                        one(process),
-                        owner(process)
-                    ),
-                )
-                .with(case.as_root()),
+                case.as_root(
+                    &format!("{} belongs to {}", one(process), owner(process)),
+                    "only that user and root may stop it",
+                    "stopping it takes CAP_KILL, which is not there",
+                ),
             ),
             (None, None) => {
                 self.suspect(process, socket, Hold { inode: socket.inode, road, fds: holding.fds.clone() })
@@ -232,8 +229,22 @@ fn unseen(case: &Case, socket: &Socket) -> Obstacle {
             socket.address
         )
     };
-    let obstacle = Obstacle::new(ObstacleKind::Unseen, says);
-    if case.around.uid == 0 { obstacle } else { obstacle.with(case.as_root()) }
+    Obstacle { command: case.once_more_as_root(), ..Obstacle::new(ObstacleKind::Unseen, says) }
+}
+
+/// A process whose cgroup has a container's name, of which the container's runtime does not say so.
+fn claimed(case: &Case, process: &Process, container: &str) -> Obstacle {
+    let says = format!(
+        "{} seems to be of the {}, and its runtime does not confirm it: neither is stopped on the word of a cgroup's \
+         name.",
+        one(process),
+        escape(container.as_bytes())
+    );
+    match case.once_more_as_root() {
+        // Most runtimes answer nobody else.
+        Some(command) => Obstacle::new(ObstacleKind::NeedsPrivilege, says).with(command),
+        None => Obstacle::new(ObstacleKind::Never, says),
+    }
 }
 
 /// A process that is spared, and the narrower way where there is one.

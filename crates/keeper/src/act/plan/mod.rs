@@ -83,6 +83,14 @@ impl Plan {
         })
     }
 
+    /// Whether it has this very connection destroyed.
+    pub fn destroys(&self, socket: &Socket) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Destroy(dropped) => dropped.socket.cookie != 0 && dropped.socket.cookie == socket.cookie,
+            _ => false,
+        })
+    }
+
     /// Whether it stops anything that a supervisor could bring back.
     pub fn stops_something(&self) -> bool {
         self.steps
@@ -323,8 +331,18 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The command once more, as root: for the same bind, with the same agreements.
-    fn as_root(&self) -> Command {
+    /// What takes a privilege: in one sentence, for somebody who may become root, or for a root who lacks it.
+    fn as_root(&self, what: &str, only_root: &str, lacks: &str) -> Obstacle {
+        let command = self.once_more_as_root();
+        let why = if command.is_some() { only_root } else { lacks };
+        Obstacle { command, ..Obstacle::new(ObstacleKind::NeedsPrivilege, format!("{what}: {why}.")) }
+    }
+
+    /// The command once more, as root: for the same bind, with the same agreements. None for whoever is root.
+    fn once_more_as_root(&self) -> Option<Command> {
+        if self.around.uid == 0 {
+            return None;
+        }
         let Attempt { reuseaddr, reuseport, v6only, address, .. } = self.attempt;
         let Permissions { kill, destroy, unit, container } = self.may;
         let flags = [
@@ -338,7 +356,7 @@ impl Case<'_> {
         ];
         let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
         let words = ["sudo", "inuse", "free"].map(str::to_owned).into_iter().chain(set);
-        Command::new(words.chain([address.to_string()]))
+        Some(Command::new(words.chain([address.to_string()])))
     }
 }
 

@@ -64,17 +64,15 @@ fn finished(case: &Case, socket: &Socket, plan: &mut Plan) {
         Some(seconds) => format!(" It ends by itself in about {seconds} s."),
         None => String::new(),
     };
-    let what = format!("{} is left in {}, and no process owns it.", ends(socket), socket.state.name());
+    let what = format!("{} is left in {}, and no process owns it", ends(socket), socket.state.name());
     let obstacle = if kernel_can {
-        Obstacle::new(
-            ObstacleKind::NeedsPrivilege,
-            format!("{what} Only root may have the kernel drop it.{wait}"),
-        )
-        .with(case.as_root())
+        let mut obstacle = denied(case, &what);
+        obstacle.says.push_str(&wait);
+        obstacle
     } else {
         let obstacle = Obstacle::new(
             ObstacleKind::Cannot,
-            format!("{what} This kernel cannot be told to drop it.{wait}"),
+            format!("{what}. This kernel cannot be told to drop it.{wait}"),
         );
         match left {
             Some(seconds) => obstacle.with(Command::new(["sleep".to_owned(), seconds.to_string()])),
@@ -122,7 +120,8 @@ fn in_use(case: &Case, socket: &Socket, plan: &mut Plan) {
     };
     let what = format!("{} ({}) belongs to {whose}", ends(socket), socket.state.name());
     if hidden && !case.around.net_admin {
-        plan.obstacles.push(Obstacle::new(ObstacleKind::Unseen, format!("{what}.")).with(case.as_root()));
+        let command = case.once_more_as_root();
+        plan.obstacles.push(Obstacle { command, ..Obstacle::new(ObstacleKind::Unseen, format!("{what}.")) });
         return;
     }
     if !case.may.destroy {
@@ -155,8 +154,11 @@ fn destroy(socket: &Socket, frees: bool, plan: &mut Plan) {
 }
 
 fn denied(case: &Case, what: &str) -> Obstacle {
-    Obstacle::new(ObstacleKind::NeedsPrivilege, format!("{what}, and only root may have the kernel drop it."))
-        .with(case.as_root())
+    case.as_root(
+        what,
+        "only root may have the kernel drop it",
+        "to have the kernel drop it takes CAP_NET_ADMIN in this network namespace, which is not there",
+    )
 }
 
 /// Whether a TIME_WAIT can be removed by whoever may bind the address of its other end: that address is ours,

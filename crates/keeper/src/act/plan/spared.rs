@@ -6,7 +6,7 @@ use super::super::surroundings::Surroundings;
 use inuse_rules::diagnose::{is_forwarder, program};
 use inuse_rules::owner::{Ancestor, Process};
 
-/// Service managers, process supervisors and container runtimes, and the helpers that work for them: by the
+/// Service managers, super-servers, process supervisors and container runtimes, and the helpers that work for them: by the
 /// name of their program, or of the script that an interpreter runs.
 const MANAGERS: &[&str] = &[
     "systemd",
@@ -25,6 +25,9 @@ const MANAGERS: &[&str] = &[
     "supervisord",
     "circusd",
     "monit",
+    "inetd",
+    "xinetd",
+    "rlinetd",
     "pm2",
     "dockerd",
     "dockerd-rootless.sh",

@@ -130,7 +130,7 @@ fn who_is_never_signalled_stops_the_whole_plan() {
         cmdline: vec![],
         ..node(70)
     };
-    for name in ["dockerd", "conmon", "ssh", "sshd", "code", "runsv", "supervisord", "systemd"] {
+    for name in ["dockerd", "conmon", "xinetd", "ssh", "sshd", "code", "runsv", "supervisord", "systemd"] {
         check(vec![listener(held(&[70]))], vec![named(name)], &root(), ALL, "never");
     }
     let plan = plan_for(vec![listener(held(&[70]))], vec![named("ssh")], &tom(), ALL);
@@ -192,12 +192,26 @@ fn a_unit_counts_only_with_its_main_process_and_no_shell_in_between() {
 fn systemd_lets_go_by_its_socket_unit_alone() {
     let pid1 =
         Process { comm: b"systemd".to_vec(), exe: Some(b"/usr/lib/systemd/systemd".to_vec()), ..node(1) };
-    let knows = Surroundings { socket_units: "127.0.0.1:8080 shop.socket shop.service\n".into(), ..root() };
+    let list = |units: &str| [(None, units.to_owned())].into();
+    let knows =
+        Surroundings { socket_units: list("127.0.0.1:8080 Stream shop.socket shop.service\n"), ..root() };
     check(vec![listener(held(&[1]))], vec![pid1.clone()], &knows, NO, "needs-flag --unit");
     let plan = plan_for(vec![listener(held(&[1]))], vec![pid1.clone()], &knows, UNIT);
     let Some(Step::StopUnits(managed)) = plan.steps.first() else { panic!("{plan:#?}") };
     assert_eq!(managed.command.to_string(), "systemctl stop -- shop.socket");
-    check(vec![listener(held(&[1]))], vec![pid1], &root(), ALL, "never");
+    check(vec![listener(held(&[1]))], vec![pid1.clone()], &root(), ALL, "never");
+    let other =
+        Surroundings { socket_units: list("127.0.0.1:8080 Datagram dns.socket dns.service\n"), ..root() };
+    check(vec![listener(held(&[1]))], vec![pid1.clone()], &other, ALL, "never");
+    // A user's manager, by that user's own words.
+    let unit = Some(Unit { name: "user@1000.service".into(), user_manager: None });
+    let users = Process { pid: 900, unit, ..pid1 };
+    check(vec![listener(held(&[900]))], vec![users.clone()], &knows, ALL, "never");
+    let units = [(Some(1000), "127.0.0.1:8080 Stream shop.socket shop.service\n".to_owned())].into();
+    let knows = Surroundings { socket_units: units, ..tom() };
+    let plan = plan_for(vec![listener(held(&[900]))], vec![users], &knows, UNIT);
+    let Some(Step::StopUnits(managed)) = plan.steps.first() else { panic!("{plan:#?}") };
+    assert_eq!(managed.command.to_string(), "systemctl --user stop -- shop.socket");
 }
 
 #[test]
@@ -205,8 +219,12 @@ fn a_container_is_stopped_by_its_runtime_and_its_proxy_never() {
     let container = Some(Container { runtime: Runtime::Podman, id: "a1b2c3d4e5f6".into() });
     let inside = Process { container: container.clone(), ..node(70) };
     let there = || vec![listener(held(&[70]))];
-    check(there(), vec![inside.clone()], &root(), NO, "needs-flag --container");
-    check(there(), vec![inside.clone()], &root(), CONTAINER, "stop-container sweep");
+    let confirmed = Surroundings { contained: [70].into(), ..root() };
+    check(there(), vec![inside.clone()], &confirmed, NO, "needs-flag --container");
+    check(there(), vec![inside.clone()], &confirmed, CONTAINER, "stop-container sweep");
+    // A cgroup's name alone is a claim, which may be about somebody else's container.
+    check(there(), vec![inside.clone()], &root(), ALL, "never");
+    check(there(), vec![inside.clone()], &tom(), ALL, "needs-privilege");
     // Inside of that very container it is a neighbour.
     check(there(), vec![inside], &Surroundings { container, ..root() }, NO, "stop-processes sweep");
     let publishes = Some(Publishes {
@@ -273,4 +291,38 @@ fn a_connection_alone_never_costs_its_process() {
     // A connection that another process took over does not.
     let taken = vec![listener(held(&[70])), socket(State::Established, held(&[71]))];
     check(taken, vec![node(70), node(71)], &root(), NO, "needs-flag --destroy");
+}
+
+#[test]
+fn a_root_who_lacks_the_capability_is_not_sent_to_sudo() {
+    let bare = Surroundings { uid: 0, ..tom() };
+    let far = Socket {
+        remote: Some(([203, 0, 113, 9], 40112).into()),
+        ..socket(State::TimeWait, Ownership::Nobody(NoOwner::TimeWait))
+    };
+    for (sockets, lacks) in [
+        (vec![far], "CAP_NET_ADMIN"),
+        (vec![socket(State::Established, held(&[70]))], "CAP_NET_ADMIN"),
+        (vec![listener(held(&[70]))], "CAP_KILL"),
+    ] {
+        for (around, sudo) in [(&bare, false), (&Surroundings { uid: 1001, ..tom() }, true)] {
+            let plan = plan_for(sockets.clone(), vec![node(70)], around, ALL);
+            let [obstacle] = &plan.obstacles[..] else { panic!("{plan:#?}") };
+            assert_eq!(obstacle.kind, ObstacleKind::NeedsPrivilege, "{plan:#?}");
+            assert_eq!(obstacle.command.is_some(), sudo, "{plan:#?}");
+            assert_eq!(obstacle.says.contains(lacks), !sudo, "{plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn only_the_connections_that_a_plan_names_are_destroyed() {
+    let orphan = |cookie| Socket { cookie, ..socket(State::FinWait1, Ownership::Nobody(NoOwner::Orphan)) };
+    let plan = plan_for(vec![orphan(7)], vec![], &root(), DESTROY);
+    assert!(plan.destroys(&orphan(7)));
+    assert!(!plan.destroys(&orphan(8)));
+    // The listener's own connections are not named: what they leave behind still delivers its bytes.
+    let served = vec![listener(held(&[70])), socket(State::Established, held(&[70]))];
+    let plan = plan_for(served, vec![node(70)], &root(), ALL);
+    assert!(plan.is_ready() && !plan.destroys(&orphan(7)), "{plan:#?}");
 }

@@ -10,7 +10,7 @@ use super::plan::{Managed, ObstacleKind, Plan, Step, Suspect};
 use super::{Freer, Look};
 use inuse_kernel::SockDiag;
 use inuse_rules::verdict::Outcome as Answer;
-use inuse_rules::{Cause, Socket};
+use inuse_rules::{Cause, Socket, State};
 use std::time::{Duration, Instant};
 
 /// How often the address is looked at while something is closing.
@@ -168,12 +168,11 @@ impl Freer {
             let next = look.plan(plan.may);
             let harmless =
                 |step: &&Step| matches!(step, Step::Destroy(_) | Step::Displace(_) | Step::Unlink(_));
-            let was_there = |socket: &Socket| plan.sockets.iter().any(|old| old.remote == socket.remote);
             for step in next.steps.iter().filter(harmless) {
                 let netns = self.asker.netns();
                 match step {
-                    // A connection that came later is nobody's remains.
-                    Step::Destroy(dropped) if dropped.socket.ownerless() || was_there(&dropped.socket) => {
+                    // A connection that came later, or that still delivers its last bytes, was not agreed upon.
+                    Step::Destroy(dropped) if is_spent(&dropped.socket) || plan.destroys(&dropped.socket) => {
                         progress.deeds.push(take_away::destroy(netns, diag, dropped));
                     }
                     Step::Displace(socket) => progress.deeds.push(take_away::displace(netns, diag, socket)),
@@ -196,6 +195,11 @@ fn manage(managed: &Managed) -> Deed {
         Ok(()) => Deed::done(managed.command.to_string()),
         Err(why) => Deed::left(format!("{}: {why}", managed.command)),
     }
+}
+
+/// Whether nobody loses anything by its end.
+fn is_spent(socket: &Socket) -> bool {
+    socket.ownerless() && matches!(socket.state, State::TimeWait | State::FinWait2)
 }
 
 fn until_gone(diag: &mut SockDiag, sockets: &[Socket], patience: Duration) {

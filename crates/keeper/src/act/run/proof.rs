@@ -107,8 +107,16 @@ fn respawned<'a>(plan: &'a Plan, look: &'a Look) -> Option<(&'a Process, String)
     })
 }
 
-/// Who has started both: the same unit's manager, or an ancestor of both that is the parent of one of them.
+/// Who has started both: an ancestor of both that is the parent of one of them, or the same unit's manager.
 fn supervisor(old: &Process, new: &Process) -> Option<String> {
+    let common = |ancestor: &&Ancestor| old.ancestry.iter().any(|other| other == *ancestor);
+    let parents = [old, new].map(|process| process.ancestry.first());
+    let nearest = new.ancestry.iter().find(common).filter(|nearest| parents.contains(&Some(nearest)));
+    let named = |by: &Ancestor| format!("{} (pid {})", escape(&by.comm), by.pid);
+    // Within a unit somebody nearer may have done it: cron's jobs are all of cron's unit.
+    if let Some(by) = nearest.filter(|by| by.pid != 1 && by.comm != b"systemd") {
+        return Some(named(by));
+    }
     if let (Some(unit), true) = (&new.unit, old.unit == new.unit)
         && unit.name.ends_with(".service")
         && !unit.name.starts_with("user@")
@@ -116,12 +124,7 @@ fn supervisor(old: &Process, new: &Process) -> Option<String> {
     {
         return Some(format!("systemd (unit {})", escape(unit.name.as_bytes())));
     }
-    let common = |ancestor: &&Ancestor| old.ancestry.iter().any(|other| other == *ancestor);
-    let nearest = new.ancestry.iter().find(common)?;
-    let parent_of = |process: &Process| process.ancestry.first() == Some(nearest);
     // Process 1 adopts everybody: it is taken for the supervisor only of the same program, started by itself.
-    let adopted =
-        nearest.pid == 1 && !(parent_of(old) && parent_of(new) && old.exe == new.exe && old.comm == new.comm);
-    (!adopted && (parent_of(old) || parent_of(new)))
-        .then(|| format!("{} (pid {})", escape(&nearest.comm), nearest.pid))
+    let own = |by: &Ancestor| parents == [Some(by); 2] && old.exe == new.exe && old.comm == new.comm;
+    nearest.filter(|by| by.pid != 1 || own(by)).map(named)
 }

@@ -2,7 +2,7 @@
 //! Never to a process group.
 
 use super::Deed;
-use crate::act::evidence::Target;
+use crate::act::evidence::{Target, Unfit};
 use crate::act::plan::{Stop, Suspect};
 use inuse_kernel::SockDiag;
 use inuse_rules::address::escape;
@@ -23,10 +23,15 @@ pub(super) struct Stopped {
 
 /// Stops the holders.
 pub(super) fn run(diag: &mut SockDiag, stop: &Stop, grace: Duration) -> Stopped {
+    let checked: Vec<_> = stop.suspects.iter().map(|suspect| (suspect, Target::check(suspect))).collect();
+    // One that cannot be stopped keeps the address: then nobody is, for nothing.
+    let hopeless = checked.iter().any(|(_, check)| matches!(check, Err(Unfit::Refused(_) | Unfit::Never)));
     let mut deeds = Vec::new();
     let mut targets = Vec::new();
-    for suspect in &stop.suspects {
-        match Target::check(suspect) {
+    for (suspect, check) in checked {
+        // The others took their time.
+        match check.and_then(|mut target| target.look_again().map(|()| target)) {
+            Ok(_) if hopeless => deeds.push(Deed::left(format!("{} was left alone", name(suspect)))),
             Ok(target) => {
                 let deed = terminate(&target);
                 if deed.done {
@@ -36,6 +41,9 @@ pub(super) fn run(diag: &mut SockDiag, stop: &Stop, grace: Duration) -> Stopped 
             }
             Err(unfit) => deeds.push(Deed::left(format!("{}: {unfit}", name(suspect)))),
         }
+    }
+    if hopeless {
+        return Stopped { deeds, stubborn: Vec::new() };
     }
     let mut gone = wait(diag, &stop.sockets, &mut targets, grace);
     if !gone && stop.kill {

@@ -30,6 +30,7 @@ use crate::why::{Asker, Report, WhyOptions};
 use blocker::Blocker;
 use inuse_kernel::events::Events;
 use inuse_kernel::{Error, SockDiag};
+use inuse_rules::socket::FileId;
 use inuse_rules::verdict::{Refusal, Rule};
 use inuse_rules::{Address, Attempt, Errno, Outcome, Socket, Transport, UnixName, Verdict};
 use rustix::time::{ClockId, clock_gettime};
@@ -62,6 +63,8 @@ pub struct Waiter {
     /// The group that was not ready at the last look.
     at: usize,
     blocker: Blocker,
+    /// The socket file about which other namespaces were asked, and when.
+    asked: Option<(FileId, Instant)>,
     /// Whether hopeless ones were looked for.
     begun: bool,
     /// Look at once.
@@ -168,6 +171,7 @@ impl Waiter {
             wants,
             at: 0,
             blocker: Blocker::default(),
+            asked: None,
             begun: false,
             due: true,
             echo: false,
@@ -346,7 +350,8 @@ impl Waiter {
         for step in 0..self.wants.len() {
             let index = (self.at + step) % self.wants.len();
             let Some(group) = self.wants.get(index) else { continue };
-            let mut serving = Serving { diag: &mut self.diag };
+            let mut serving =
+                Serving { diag: &mut self.diag, netns: self.asker.netns(), asked: &mut self.asked };
             if !group.iter().any(|attempt| serving.serves(attempt)) {
                 self.at = index;
                 self.blocker = Blocker::Nobody;

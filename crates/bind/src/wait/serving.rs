@@ -1,16 +1,27 @@
 //! Whether somebody serves an address: asked of the kernel's list of listeners, never by connecting.
 
 use inuse_kernel::SockDiag;
+use inuse_kernel::elsewhere::{self, unix_elsewhere};
+use inuse_kernel::netns::Netns;
 use inuse_kernel::sockdiag::{InetQuery, States};
 use inuse_kernel::unixpath::{path_fact, settle_device};
 use inuse_rules::address::v4_part;
-use inuse_rules::snapshot::PathFact;
-use inuse_rules::{Address, Attempt, Socket, State, Transport, UnixName};
+use inuse_rules::snapshot::{FileKind, PathFact};
+use inuse_rules::socket::FileId;
+use inuse_rules::{Address, Attempt, Socket, State, Transport, UnixKind, UnixName};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How often other network namespaces are asked about one and the same socket file: to look for them takes a look at
+/// every process.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// Somebody who asks.
 pub(super) struct Serving<'a> {
     pub(super) diag: &'a mut SockDiag,
+    pub(super) netns: &'a Netns,
+    /// The socket file that nobody here served, and when other namespaces were asked about it.
+    pub(super) asked: &'a mut Option<(FileId, Instant)>,
 }
 
 impl Serving<'_> {
@@ -24,11 +35,14 @@ impl Serving<'_> {
                 asked.is_ok() && served
             }
             Address::Unix { name: UnixName::Path(path), .. } => match path_fact(path) {
-                PathFact::Exists { file, .. } => self.unix(|socket| {
-                    let mut own = [socket.clone()];
-                    settle_device(path, file, &mut own);
-                    own[0].file == Some(file)
-                }),
+                PathFact::Exists { kind: FileKind::Socket, file } => {
+                    let here = self.unix(|socket| {
+                        let mut own = [socket.clone()];
+                        settle_device(path, file, &mut own);
+                        own[0].file == Some(file)
+                    });
+                    here || self.elsewhere(file)
+                }
                 _ => false,
             },
             Address::Unix { name, .. } => self
@@ -36,17 +50,28 @@ impl Serving<'_> {
         }
     }
 
-    /// Streams listen; a datagram socket serves as soon as it has a name.
+    /// Whether somebody serves the file from another network namespace: a path is reached from everywhere.
+    fn elsewhere(&mut self, file: FileId) -> bool {
+        if self.asked.is_some_and(|(last, at)| last == file && at.elapsed() < ELSEWHERE) {
+            return false;
+        }
+        *self.asked = Some((file, Instant::now()));
+        let there = unix_elsewhere(self.netns, file, elsewhere::DEFAULT_LIMIT);
+        there.found.iter().any(|other| serves(&other.socket))
+    }
+
     fn unix(&mut self, named: impl Fn(&Socket) -> bool) -> bool {
         let states = States::of(&[State::Listen, State::Unconn]);
         let mut served = false;
-        let asked = self.diag.unix(states, &mut |row| {
-            let datagram =
-                matches!(row.socket.address, Address::Unix { kind: inuse_rules::UnixKind::Datagram, .. });
-            served |= (row.socket.state == State::Listen || datagram) && named(&row.socket);
-        });
+        let asked = self.diag.unix(states, &mut |row| served |= serves(&row.socket) && named(&row.socket));
         asked.is_ok() && served
     }
+}
+
+/// Streams listen; a datagram socket serves as soon as it has a name.
+fn serves(socket: &Socket) -> bool {
+    let datagram = matches!(socket.address, Address::Unix { kind: UnixKind::Datagram, .. });
+    socket.state == State::Listen || datagram && socket.state == State::Unconn
 }
 
 /// Whether a client of the attempt's address would reach this socket; of a wildcard's, whether this socket

@@ -4,12 +4,35 @@
 
 #[path = "../common/pty.rs"]
 mod pty;
+mod stage;
 mod terminal;
 
+use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+
+fn main() {
+    inuse_lab::helper_main();
+    let plain: [(&str, fn()); 7] = [
+        ("the_plan_is_shown_and_nothing_is_done", the_plan_is_shown_and_nothing_is_done),
+        ("a_dry_run_shows_the_plan_that_is_run", a_dry_run_shows_the_plan_that_is_run),
+        ("who_called_us_is_never_signalled", who_called_us_is_never_signalled),
+        ("what_is_free_already_needs_no_agreement", what_is_free_already_needs_no_agreement),
+        ("of_several_addresses_the_worst_counts", of_several_addresses_the_worst_counts),
+        ("wrong_words_do_nothing", wrong_words_do_nothing),
+        ("only_a_yes_is_a_yes_and_it_is_asked_once", terminal::only_a_yes_is_a_yes_and_it_is_asked_once),
+    ];
+    let plain = plain.into_iter().map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    let staged = stage::ALL.iter().map(|(name, test)| Trial::ignorable_test(*name, move || stage::on(*test)));
+    libtest_mimic::run(&Arguments::from_args(), plain.chain(staged).collect()).exit();
+}
 
 struct Ran {
     code: Option<i32>,
@@ -65,8 +88,7 @@ fn document(text: &str) -> Value {
     document
 }
 
-#[test]
-fn the_plan_is_shown_and_nothing_is_done_without_an_agreement() {
+fn the_plan_is_shown_and_nothing_is_done() {
     let mut holder = Holder::start();
     let ran = inuse(&["free", &holder.address]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
@@ -77,7 +99,6 @@ fn the_plan_is_shown_and_nothing_is_done_without_an_agreement() {
     assert!(holder.lives());
 }
 
-#[test]
 fn a_dry_run_shows_the_plan_that_is_run() {
     let mut holder = Holder::start();
     let dry = inuse(&["free", "--dry-run", "--json", &holder.address]);
@@ -96,7 +117,6 @@ fn a_dry_run_shows_the_plan_that_is_run() {
     TcpListener::bind(&holder.address).expect("it is free");
 }
 
-#[test]
 fn who_called_us_is_never_signalled() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -107,7 +127,6 @@ fn who_called_us_is_never_signalled() {
     assert_eq!(document["results"][0]["plan"]["obstacles"][0]["kind"], "never");
 }
 
-#[test]
 fn what_is_free_already_needs_no_agreement() {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("bound");
     let ran = inuse(&["free", &address.to_string()]);
@@ -115,8 +134,7 @@ fn what_is_free_already_needs_no_agreement() {
     assert_eq!((ran.code, ran.stdout, ran.stderr), (Some(0), expect, String::new()));
 }
 
-#[test]
-fn of_several_addresses_the_worst_counts_and_each_is_told() {
+fn of_several_addresses_the_worst_counts() {
     let holder = Holder::start();
     let ours = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = ours.local_addr().expect("bound").to_string();
@@ -127,7 +145,6 @@ fn of_several_addresses_the_worst_counts_and_each_is_told() {
     assert_eq!(document["results"][1]["exit"], 4);
 }
 
-#[test]
 fn wrong_words_do_nothing() {
     let check = |arguments: &[&str], line: &str| {
         let ran = inuse(&[&["free"], arguments].concat());

@@ -4,8 +4,7 @@ use crate::Holder;
 use crate::pty::{QUESTION, typed};
 use std::os::unix::process::ExitStatusExt as _;
 
-#[test]
-fn only_a_yes_is_a_yes_and_it_is_asked_once() {
+pub(crate) fn only_a_yes_is_a_yes_and_it_is_asked_once() {
     let check = |answer: &[u8], code: Option<i32>, signal: Option<i32>, lives: bool| {
         let mut holder = Holder::start();
         let (status, shown) = typed(&["free", &holder.address], || answer.to_vec());

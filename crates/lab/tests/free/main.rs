@@ -39,7 +39,16 @@ fn main() {
         trials.push(Trial::ignorable_test(format!("program::{program}"), run));
     }
     trials.push(Trial::ignorable_test("program::systemd", systemd::systemd));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let ended = libtest_mimic::run(&Arguments::from_args(), trials);
+    if let Some(figures) = scenes::figures() {
+        tell(&figures);
+    }
+    ended.exit();
+}
+
+#[allow(clippy::print_stderr, reason = "figures that no assertion rests on")]
+fn tell(figures: &str) {
+    eprintln!("{figures}");
 }
 
 /// Runs a test on a stage of its own.

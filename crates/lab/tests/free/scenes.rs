@@ -7,6 +7,7 @@ use inuse_rules::Cause;
 use inuse_rules::scene::{Act, AskedBy, Kind, Place, Scene, Step};
 use libtest_mimic::{Completion, Failed};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Every call by which a process can be signalled.
 pub(crate) const SIGNALS: &str =
@@ -76,6 +77,25 @@ fn expected(scene: &Scene, agreed: Option<&str>) -> Endings {
     }
 }
 
+/// Trials of scenes, those that ended right, and what became of everybody who was to be spared.
+static TRIALS: AtomicUsize = AtomicUsize::new(0);
+static RIGHT: AtomicUsize = AtomicUsize::new(0);
+static BYSTANDERS: AtomicUsize = AtomicUsize::new(0);
+static HARMED: AtomicUsize = AtomicUsize::new(0);
+
+/// The figures of all scenes that were played; nothing where none was.
+pub(crate) fn figures() -> Option<String> {
+    let [trials, right, bystanders, harmed] =
+        [&TRIALS, &RIGHT, &BYSTANDERS, &HARMED].map(|count| count.load(Ordering::Relaxed));
+    (trials > 0).then(|| {
+        format!("scenes freed or refused right: {right} of {trials}; bystanders looked after: {bystanders}, harmed: {harmed}")
+    })
+}
+
+fn count(figure: &AtomicUsize) {
+    figure.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Plays a scene, has it freed, and holds what is said against the kernel and against everybody else's life.
 pub(crate) fn run(scene: &'static Scene, agreed: Option<&'static str>) -> Result<Completion, Failed> {
     let mut stage = match Stage::open() {
@@ -89,6 +109,7 @@ pub(crate) fn run(scene: &'static Scene, agreed: Option<&'static str>) -> Result
         Err(StageError::Unavailable(why)) => return cannot(why),
         other => other?,
     }
+    count(&TRIALS);
     let neighbour = Neighbour::move_in(&mut stage)?;
     let before = lives(&mut stage, scene);
     let uid = match scene.asker {
@@ -113,10 +134,18 @@ pub(crate) fn run(scene: &'static Scene, agreed: Option<&'static str>) -> Result
     let after = lives(&mut stage, scene);
     for (name, (pid, start)) in &before {
         if !said.stopped.contains(pid) {
-            check(after.get(name) == Some(&(*pid, start.clone())), &format!("{name} was harmed"))?;
+            count(&BYSTANDERS);
+            let lives = after.get(name) == Some(&(*pid, start.clone()));
+            if !lives {
+                count(&HARMED);
+            }
+            check(lives, &format!("{name} was harmed"))?;
         }
     }
-    neighbour.serves(&mut stage)?;
+    // Both ends of its connection.
+    count(&BYSTANDERS);
+    count(&BYSTANDERS);
+    neighbour.serves(&mut stage).inspect_err(|_| count(&HARMED))?;
     if said.ending.starts_with("Refused") || said.ending == "NothingToDo" {
         check(said.calls.is_empty(), "a refusal, and yet a signal")?;
         check(
@@ -125,6 +154,7 @@ pub(crate) fn run(scene: &'static Scene, agreed: Option<&'static str>) -> Result
         )?;
     }
     stage.end()?;
+    count(&RIGHT);
     Ok(Completion::Completed)
 }
 

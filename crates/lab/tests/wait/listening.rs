@@ -91,5 +91,20 @@ pub(crate) fn elsewhere(stage: &mut Stage) -> Result<(), Failed> {
         begin(Waiter::new(&options, &[tcp("127.0.0.1:5432")])?, Some(Cause::Listener)).map_err(said)?;
     begun.goes_on().map_err(said)?;
     let took = begun.ends_after(|| steps(stage, &[Act::Close("s")])).map_err(said)?;
+    // A path is reached from every namespace: it is seen from outside, where nobody gave a --netns, and from there.
+    let folder = std::env::temp_dir().join(format!("inuse-elsewhere-{}", std::process::id()));
+    std::fs::create_dir(&folder)?;
+    let name = folder.join("x.sock");
+    let name = name.to_str().ok_or("a path that is no text")?;
+    let seen = [WhyOptions::default(), options].iter().enumerate().try_for_each(|(number, options)| {
+        let name = format!("{name}{number}");
+        let begun = begin(Waiter::listening(options, vec![vec![path(&name)]])?, None)?;
+        begun.goes_on()?;
+        let (s, place) = (format!("u{number}"), Place::Path(&name));
+        let acts = [Act::Socket(&s, Kind::UnixStream), Act::Bind(&s, place), Act::Listen(&s, 1)];
+        begun.ends_after(|| steps(stage, &acts)).map(|_| ())
+    });
+    std::fs::remove_dir_all(&folder)?;
+    seen.map_err(said)?;
     if took > SOON { Err(format!("it took {took:?}").into()) } else { Ok(()) }
 }

@@ -35,6 +35,7 @@ impl Holders {
         match &socket.owners {
             Ownership::Held(holdings) if holdings.is_empty() => obstacles.push(unseen(case, socket)),
             Ownership::Held(holdings) => {
+                obstacles.extend(shared(case, socket));
                 for holding in holdings {
                     let road = holding.tid.map_or(Road::Process, Road::Thread);
                     self.holder(case, socket, holding, road, obstacles);
@@ -230,6 +231,20 @@ fn unseen(case: &Case, socket: &Socket) -> Obstacle {
         )
     };
     Obstacle { command: case.once_more_as_root(), ..Obstacle::new(ObstacleKind::Unseen, says) }
+}
+
+/// A socket that another user made, most likely to hand it down: that user's processes do not show, and whoever is
+/// seen with it would be stopped for an address that stays taken.
+fn shared(case: &Case, socket: &Socket) -> Option<Obstacle> {
+    let maker = socket.uid.filter(|&uid| uid != case.around.uid)?;
+    let command = case.once_more_as_root().filter(|_| !case.around.kill)?;
+    let says = format!(
+        "The socket of {} was made by {}, whose processes may have it as well, and do not show from here. Nobody was \
+         signalled.",
+        socket.address,
+        user(maker)
+    );
+    Some(Obstacle::new(ObstacleKind::Unseen, says).with(command))
 }
 
 /// A process whose cgroup has a container's name, of which the container's runtime does not say so.

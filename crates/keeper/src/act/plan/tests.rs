@@ -152,6 +152,13 @@ fn who_does_not_show_or_is_somebody_elses_is_left_alone() {
 }
 
 #[test]
+fn of_a_socket_that_another_user_made_nobody_is_stopped_unseen() {
+    let handed_down = || vec![Socket { uid: Some(0), ..listener(held(&[70])) }];
+    check(handed_down(), vec![node(70)], &tom(), ALL, "unseen");
+    check(handed_down(), vec![node(70)], &root(), NO, "stop-processes sweep");
+}
+
+#[test]
 fn a_unit_counts_only_with_its_main_process_and_no_shell_in_between() {
     let shop = Unit { name: "shop.service".into(), user_manager: None };
     let main = |pid| Surroundings { main_pids: [(("shop.service".to_owned(), None), pid)].into(), ..root() };
@@ -305,8 +312,9 @@ fn a_root_who_lacks_the_capability_is_not_sent_to_sudo() {
         (vec![socket(State::Established, held(&[70]))], "CAP_NET_ADMIN"),
         (vec![listener(held(&[70]))], "CAP_KILL"),
     ] {
-        for (around, sudo) in [(&bare, false), (&Surroundings { uid: 1001, ..tom() }, true)] {
-            let plan = plan_for(sockets.clone(), vec![node(70)], around, ALL);
+        for (around, sudo) in [(&bare, false), (&tom(), true)] {
+            let roots = Process { uid: Some(if sudo { 0 } else { 1000 }), ..node(70) };
+            let plan = plan_for(sockets.clone(), vec![roots], around, ALL);
             let [obstacle] = &plan.obstacles[..] else { panic!("{plan:#?}") };
             assert_eq!(obstacle.kind, ObstacleKind::NeedsPrivilege, "{plan:#?}");
             assert_eq!(obstacle.command.is_some(), sudo, "{plan:#?}");

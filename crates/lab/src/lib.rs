@@ -13,11 +13,13 @@ mod actor;
 pub mod bench;
 pub mod conformance;
 pub mod crowd;
+pub mod load;
 pub mod play;
 mod required;
 pub mod stage;
 mod sys;
 pub mod teach;
+pub mod zoo;
 
 pub use required::all_required;
 pub use stage::{Stage, StageError};

@@ -1,0 +1,119 @@
+//! What a program says by sd_notify(3), and what anybody else says in its name.
+
+use crate::{Case, Served, holds, same};
+use inuse_lab::zoo::python;
+use libtest_mimic::Failed;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType, sendto, socket};
+use std::time::Duration;
+
+pub(crate) const ALL: &[Case] = &[
+    ("strange_messages_do_no_harm", &["python3"], strange),
+    ("its_own_supervisor_hears_of_it", &["python3"], upwards),
+];
+
+/// Says many strange things, each from the program itself; waits for a file; then says that it is ready.
+const SAYS: &str = "
+import array, os, socket, sys, time
+name = os.environ['NOTIFY_SOCKET']
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect('\\0' + name[1:])
+fds = array.array('i', [1] * 253)
+rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
+for text in (b'', b'\\0' * 100, bytes(range(256)), b'READY=2', b'READY=1' + b'x' * 5000, b'x' * 5000 + b'\\nREADY=1',
+             b'=', b'\\n' * 4000, b'STATUS=\\x1b[31m\\xff', b'MAINPID=1', b'MAINPID=-1', b'WATCHDOG=trigger',
+             b'EXTEND_TIMEOUT_USEC=99999999999999999999', b'FDSTORE=1\\nFDNAME=x', b'STOPPING=x'):
+    s.send(text)
+    s.sendmsg([text or b'x'], rights)
+    s.sendmsg([], rights)
+# A barrier ends when the descriptor that came with it is closed.
+r, w = os.pipe()
+s.sendmsg([b'BARRIER=1'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [w]))])
+os.close(w)
+assert os.read(r, 1) == b''
+open(sys.argv[1] + '/said', 'w')
+while not os.path.exists(sys.argv[1] + '/go'): time.sleep(0.01)
+s.send(b'STATUS=well\\nREADY=1')
+";
+
+/// Only the program's own words count, only whole ones, and no descriptor stays.
+fn strange() -> Result<(), Failed> {
+    let line = format!("cat >\"$dir/says.py\" <<'END'\n{SAYS}\nEND\n{} \"$dir/says.py\" \"$dir\"", python());
+    let served = Served::begun(&["--ready", "notify"], &line)?;
+    let supervisor = &served.supervisor;
+    let first = supervisor.process(1)?;
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", supervisor.pid())).map(Iterator::count);
+    let before = open()?;
+    wait(|| served.scratch.0.join("said").exists(), "the strange messages")?;
+
+    // A process that is none of its own: this one.
+    let environment = std::fs::read(format!("/proc/{first}/environ"))?;
+    let name = environment
+        .split(|byte| *byte == 0)
+        .find_map(|word| word.strip_prefix(b"NOTIFY_SOCKET=@"))
+        .ok_or("no NOTIFY_SOCKET")?;
+    let from_outside = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
+    let to = SocketAddrUnix::new_abstract_name(name)?;
+    for text in ["READY=1", "STATUS=mine"] {
+        sendto(&from_outside, text.as_bytes(), SendFlags::empty(), &to)?;
+    }
+    let status = supervisor.ctl("status")?;
+    same(status.code, Some(0), "inuse ctl status")?;
+    let generation = &status.answer["status"]["generations"][0];
+    same(generation["state"].as_str(), Some("starting"), "its state")?;
+    let says = generation["says"].as_str().unwrap_or_default();
+    holds(!says.contains(['\u{1b}', '\n']) && says != "mine", format!("it says {says:?}"))?;
+    same(open()?, before, "descriptors of the supervisor")?;
+
+    std::fs::write(served.scratch.0.join("go"), "")?;
+    let ready = supervisor.ready(1)?;
+    holds(ready.message.contains("sd_notify"), ready.message)?;
+    let status = supervisor.ctl("status")?;
+    same(status.answer["status"]["generations"][0]["says"].as_str(), Some("well"), "what it says")
+}
+
+/// READY when the first generation is ready, RELOADING with a time and READY around a restart, STOPPING in the end.
+fn upwards() -> Result<(), Failed> {
+    let scratch = inuse_lab::zoo::Scratch::new()?;
+    let path = scratch.0.join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path)?;
+    // The queue of such a socket is short: somebody reads all the time.
+    let reader = std::thread::spawn(move || {
+        let (mut said, mut bytes) = (Vec::new(), [0u8; 4096]);
+        while let Ok(length @ 1..) = socket.recv(&mut bytes) {
+            said.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
+        said
+    });
+    let at = inuse_lab::zoo::address().to_string();
+    let server = scratch.write("server.py", inuse_lab::zoo::SERVER)?;
+    let options = ["-l", &*at, "--rollback-window", "50ms"];
+    let mut command = inuse_lab::zoo::run(crate::inuse(), &options, &[python(), &server]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let mut supervisor = inuse_lab::zoo::Supervisor::start(crate::inuse(), command)?;
+    supervisor.ready(1)?;
+    supervisor.restart()?;
+    supervisor.stop()?;
+    std::os::unix::net::UnixDatagram::unbound()?.send_to(b"", &path)?;
+    let said = reader.join().map_err(|_| "the reader failed")?;
+    holds(said.iter().any(|text| text == "WATCHDOG=1"), format!("no sign of life: {said:?}"))?;
+    let states: Vec<&str> = said
+        .iter()
+        .filter_map(|text| text.lines().next())
+        .filter(|text| !text.starts_with("STATUS=") && *text != "WATCHDOG=1")
+        .collect();
+    same(states, vec!["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"], "what it said")?;
+    let reloading = said.iter().find(|text| text.starts_with("RELOADING")).ok_or("no RELOADING")?;
+    let usec = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    holds(usec.is_some_and(|usec| usec.parse::<u64>().is_ok()), reloading)?;
+    holds(said.iter().any(|text| text.contains("STATUS=generation 2 serving")), format!("{said:?}"))
+}
+
+/// Waits until something holds.
+pub(crate) fn wait(fact: impl Fn() -> bool, what: &str) -> Result<(), Failed> {
+    let until = std::time::Instant::now() + inuse_lab::zoo::PATIENCE;
+    while !fact() {
+        holds(std::time::Instant::now() < until, format!("{what}: not in time"))?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use super::place::{Place, Reachable};
 use super::protocol::{Answer, LONGEST_ANSWER, Request, Verb};
-use rustix::net::sockopt;
+use crate::hold::sys::peer;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -70,8 +70,8 @@ pub fn ask(place: &Place, which: &Which, verb: Verb) -> Result<Answer, Trouble> 
 }
 
 fn exchange(mut stream: UnixStream, verb: Verb) -> io::Result<Answer> {
-    let peer = sockopt::socket_peercred(&stream)?;
-    if !peer.uid.is_root() && peer.uid != rustix::process::geteuid() {
+    let user = peer::uid(&stream)?;
+    if user != 0 && user != rustix::process::geteuid().as_raw() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user answers there"));
     }
     let mut line = serde_json::to_vec(&Request::new(verb))?;

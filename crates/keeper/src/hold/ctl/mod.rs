@@ -11,6 +11,7 @@ pub mod protocol;
 
 pub use place::{Place, name};
 
+use super::sys::peer;
 use protocol::{Answer, LONGEST_REQUEST, Request};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -185,6 +186,5 @@ impl Connection {
 
 /// Whether the other end is our user, or root.
 fn is_allowed(socket: &OwnedFd) -> bool {
-    sockopt::socket_peercred(socket)
-        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+    peer::uid(socket).is_ok_and(|user| user == 0 || user == rustix::process::geteuid().as_raw())
 }

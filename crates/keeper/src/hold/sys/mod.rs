@@ -2,4 +2,5 @@
 
 pub(super) mod descriptors;
 pub(super) mod inherit;
+pub(super) mod peer;
 pub(super) mod signals;

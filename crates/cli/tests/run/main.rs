@@ -1,14 +1,21 @@
 //! `inuse run` and `inuse ctl` with real programs, as processes.
 //!
-//! `given` has what a program gets, `notify` what it may say, `zoo` the programs that people
-//! run. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
+//! `given` has what a program gets, `notify` what it may say, `matrix` what may go wrong with a restart, `alone` the
+//! supervisor as process 1, `storms` too much of everything, `zoo` the programs that people run, `examples` those of
+//! the project. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
 
+mod alone;
+mod examples;
 mod given;
+mod matrix;
 mod notify;
+mod storms;
 mod zoo;
 
+use inuse_lab::load::{Dialect, Load, Plan};
 use inuse_lab::zoo::{SERVER, Scratch, Supervisor, python, run};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// A test: its name, the programs that it takes, and itself.
@@ -18,8 +25,8 @@ fn main() {
     if given::play() {
         return;
     }
-    let tables = [given::ALL, notify::ALL];
-    let modules = ["given", "notify"];
+    let tables = [given::ALL, notify::ALL, matrix::ALL, alone::ALL, storms::ALL, examples::ALL];
+    let modules = ["given", "notify", "matrix", "alone", "storms", "examples"];
     let mut trials = Vec::new();
     for (table, module) in tables.into_iter().zip(modules) {
         for (name, needs, test) in table {
@@ -47,7 +54,11 @@ fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
     }
 }
 
+/// Whether it is there; for unshare(1) also whether it may do its work.
 fn on_path(program: &str) -> bool {
+    if program == "unshare" && alone::unshare().is_none() {
+        return false;
+    }
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
 }
@@ -62,26 +73,55 @@ fn holds(fact: bool, what: impl std::fmt::Display) -> Result<(), Failed> {
 
 /// A supervised server that ends well, and before which each generation runs a line of shell.
 struct Served {
+    at: SocketAddr,
     supervisor: Supervisor,
     scratch: Scratch,
 }
 
 impl Served {
-    /// Generation 1 is started. `line` sees the generation's number as `$n`, and the directory as `$dir`.
+    /// Generation 1 is ready. `line` sees the generation's number as `$n`, the address as `$at`, and a
+    /// directory as `$dir`.
+    fn new(options: &[&str], line: &str) -> Result<Served, Failed> {
+        let served = Served::begun(options, line)?;
+        served.supervisor.ready(1)?;
+        Ok(served)
+    }
+
+    /// Not ready yet.
     fn begun(options: &[&str], line: &str) -> Result<Served, Failed> {
         let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
         let address = at.to_string();
-        let words = [&["-l", &*address, "--rollback-window", "200ms", "--drain", "10s"], options].concat();
+        let mut words = vec!["-l", &*address];
+        for (option, otherwise) in [("--rollback-window", "200ms"), ("--drain", "10s")] {
+            if !options.contains(&option) {
+                words.extend([option, otherwise]);
+            }
+        }
+        words.extend(options);
         let server = scratch.write("server.py", SERVER)?;
-        let program = [
-            "sh",
-            "-c",
-            &format!("n=${{INUSE_GENERATION##*:}}; dir='{}'; {line}\nexec \"$@\"", scratch.0.display()),
-            "sh",
-            python(),
-            &server,
-        ];
+        let line = format!(
+            "n=${{INUSE_GENERATION##*:}}; at={at}; dir='{}'; {line}\nexec \"$@\"",
+            scratch.0.display()
+        );
+        let program = ["sh", "-c", &line, "sh", python(), &server];
         let supervisor = Supervisor::start(inuse(), run(inuse(), &words, &program))?;
-        Ok(Served { supervisor, scratch })
+        Ok(Served { at, supervisor, scratch })
     }
+
+    /// Clients, with some whose requests take two seconds.
+    fn load(&self) -> Result<Load, Failed> {
+        Ok(Load::start(&Plan { slow: 1, ..Plan::new(self.at, Dialect::Http) })?)
+    }
+
+    /// The number of the generation that answers.
+    fn answers(&self) -> Result<String, Failed> {
+        let name = inuse_lab::load::ask(self.at, Dialect::Http)?;
+        Ok(name.rsplit(':').next().unwrap_or_default().to_owned())
+    }
+}
+
+/// Nothing was refused, and nothing was lost.
+fn nothing_lost(load: Load) -> Result<(), Failed> {
+    let tally = load.stop();
+    holds(tally.ok > 0 && tally.turned_away() == 0 && tally.lost() == 0, tally)
 }

@@ -107,11 +107,8 @@ mod tests {
     use crate::load::{Dialect, Load, ask};
     use std::net::{SocketAddr, TcpListener};
 
-    /// A server on a port below those of outgoing connections.
     fn server() -> (TcpListener, SocketAddr) {
-        let run = std::process::id();
-        let at = |port| format!("127.77.{}.{}:{port}", run >> 8 & 0xff, run & 0xff);
-        let listener = (20_000..20_100).find_map(|port| TcpListener::bind(at(port)).ok()).expect("a port");
+        let listener = TcpListener::bind(crate::zoo::address()).expect("a port that nobody else has");
         let address = listener.local_addr().expect("its address");
         (listener, address)
     }

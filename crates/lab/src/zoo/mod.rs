@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A server that takes its sockets by LISTEN_FDS and ends well when it is told to: a script of Python.
-pub const SERVER: &str = include_str!("server.py");
+pub const SERVER: &str = include_str!("../../../../examples/python/server.py");
 
 /// The port on every address of [`address`]: below those of outgoing connections.
 pub const PORT: u16 = 8080;

@@ -11,7 +11,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 
 /// How a program comes to its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ pub const ALL: &[Program] = &[
         ends_well: true,
         slow: true,
         needs: &["node"],
-        command: |_, scratch| node(scratch, "{ fd: 3 }"),
+        command: |_, scratch| node(scratch, &[]),
     },
     Program {
         name: "node",
@@ -103,7 +102,7 @@ pub const ALL: &[Program] = &[
         ends_well: true,
         slow: true,
         needs: &["node"],
-        command: |at, scratch| node(scratch, &format!("{}, '{}'", at.port(), at.ip())),
+        command: |at, scratch| node(scratch, &[format!("HOST={}", at.ip()), format!("PORT={}", at.port())]),
     },
     Program {
         name: "go",
@@ -112,7 +111,7 @@ pub const ALL: &[Program] = &[
         ends_well: true,
         slow: true,
         needs: &["go"],
-        command: |_, _| Ok(vec![go()?, "pass".into()]),
+        command: |_, scratch| Ok(vec![go(scratch, include_str!("../../../../examples/go/server.go"))?]),
     },
     Program {
         name: "go",
@@ -121,7 +120,7 @@ pub const ALL: &[Program] = &[
         ends_well: false,
         slow: true,
         needs: &["go"],
-        command: |at, _| Ok(vec![go()?, at.to_string()]),
+        command: |at, scratch| Ok(vec![go(scratch, PLAIN_GO)?, at.to_string()]),
     },
     Program {
         name: "nginx",
@@ -250,37 +249,21 @@ fn page(scratch: &Scratch) -> String {
     format!("d='{}'/$INUSE_GENERATION; {line}", scratch.0.display())
 }
 
-fn node(scratch: &Scratch, listen: &str) -> io::Result<Vec<String>> {
-    let text = format!(
-        "const body = `generation=${{process.env.INUSE_GENERATION}}\\n`;
-let ending = false;
-const server = require('http').createServer((request, response) => {{
-  const answer = () => {{
-    if (ending) response.setHeader('Connection', 'close');
-    response.end(body);
-  }};
-  request.url === '/slow' ? setTimeout(answer, 2000) : answer();
-}});
-server.listen({listen});
-process.on('SIGTERM', () => {{
-  ending = true;
-  server.close(() => process.exit(0));
-}});
-"
-    );
-    Ok(words(&["node", &scratch.write("server.js", &text)?]))
+fn node(scratch: &Scratch, before: &[String]) -> io::Result<Vec<String>> {
+    let text = include_str!("../../../../examples/node/server.js");
+    let mut command = words(&["env"]);
+    command.extend_from_slice(before);
+    command.extend(words(&["node", &scratch.write("server.js", text)?]));
+    Ok(command)
 }
 
-const GO: &str = r#"package main
+/// As most people write it: it knows nothing of LISTEN_FDS, and SIGTERM ends it at once.
+const PLAIN_GO: &str = r#"package main
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -291,47 +274,21 @@ func main() {
 		time.Sleep(2 * time.Second)
 		fmt.Fprint(w, body)
 	})
-	if os.Args[1] != "pass" {
-		panic(http.ListenAndServe(os.Args[1], nil))
-	}
-	listener, err := net.FileListener(os.NewFile(3, "listener"))
-	if err != nil {
-		panic(err)
-	}
-	server, done := &http.Server{}, make(chan struct{})
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
-	go func() {
-		<-told
-		// What was accepted a moment ago counts as idle until its request has come: it gets that moment.
-		listener.Close()
-		time.Sleep(100 * time.Millisecond)
-		server.Shutdown(context.Background())
-		close(done)
-	}()
-	server.Serve(listener)
-	<-done
+	panic(http.ListenAndServe(os.Args[1], nil))
 }
 "#;
 
-/// The server in Go, compiled once for all: statically, so that nothing can be preloaded into it.
-fn go() -> io::Result<String> {
-    static BUILT: Mutex<Option<(Scratch, String)>> = Mutex::new(None);
-    let mut built = BUILT.lock().map_err(|_| io::Error::other("the compiler's turn failed"))?;
-    if let Some((_, path)) = &*built {
-        return Ok(path.clone());
-    }
-    let scratch = Scratch::new()?;
-    let source = scratch.write("server.go", GO)?;
+/// A server in Go, linked statically, so that nothing can be preloaded into it.
+fn go(scratch: &Scratch, source: &str) -> io::Result<String> {
+    let source = scratch.write("server.go", source)?;
     let path = scratch.0.join("server").to_string_lossy().into_owned();
     let mut compiler = Command::new("go");
     compiler.args(["build", "-o", &path, &source]).env("CGO_ENABLED", "0").env("GO111MODULE", "off");
     let output = compiler.current_dir(&scratch.0).output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+    match output.status.success() {
+        true => Ok(path),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
     }
-    *built = Some((scratch, path.clone()));
-    Ok(path)
 }
 
 fn nginx(at: SocketAddr, scratch: &Scratch, before: &str) -> io::Result<Vec<String>> {

@@ -265,7 +265,7 @@ impl Drop for Supervisor {
         let mark = format!("INUSE_GENERATION={}:", self.pid());
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             let _ = send(self.pid(), Signal::TERM);
-            let until = Instant::now() + Duration::from_secs(5);
+            let until = Instant::now() + Duration::from_secs(3);
             while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }

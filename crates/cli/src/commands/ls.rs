@@ -3,6 +3,7 @@
 //! Here are the words and the exit status; the rows are `inuse_bind::table`, the views `render::ls` and
 //! `render::ls_json`. What could not be seen is said on stderr, behind the table.
 
+use super::typed::own_path;
 use crate::args::LsArgs;
 use crate::caller;
 use crate::exit::ExitStatus;
@@ -11,8 +12,9 @@ use crate::render::{ls, ls_json};
 use inuse_bind::table::{Filter, Pattern, Table, TableOptions, gather};
 use inuse_kernel::Seen;
 use inuse_kernel::netns::NetnsName;
+use inuse_rules::cure::Command;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// Lists.
 pub fn run(args: &LsArgs, output: &mut Output) -> ExitStatus {
@@ -38,7 +40,8 @@ pub fn run(args: &LsArgs, output: &mut Output) -> ExitStatus {
     } else {
         ls::table(&seen.found, output);
         output.flush();
-        for line in ls::closing(&seen, &options.filter) {
+        let words = std::env::args_os().skip(1).map(OsString::into_vec);
+        for line in ls::closing(&seen, &options.filter, &as_root(words, own_path())) {
             output.say(&line);
         }
     }
@@ -53,6 +56,12 @@ fn status(seen: &Seen<Table>, filter: &Filter) -> ExitStatus {
         (true, false) => ExitStatus::InUse,
         (true, true) => ExitStatus::CannotSay,
     }
+}
+
+/// The same question as root: all words as they were typed, and this program where sudo would not find it.
+fn as_root(words: impl Iterator<Item = Vec<u8>>, own: Option<Vec<u8>>) -> Command {
+    let program = own.unwrap_or_else(|| b"inuse".to_vec());
+    Command([b"sudo".to_vec(), program].into_iter().chain(words).collect())
 }
 
 fn filter(args: &LsArgs) -> Result<Filter, String> {
@@ -75,6 +84,17 @@ mod tests {
     use super::*;
     use inuse_bind::table::Protocol;
     use inuse_rules::BlindSpot;
+
+    #[test]
+    fn as_root_it_is_the_same_question() {
+        let check = |words: &[&str], own: Option<&str>, expect: &str| {
+            let words = words.iter().map(|word| word.as_bytes().to_vec());
+            assert_eq!(as_root(words, own.map(|own| own.as_bytes().to_vec())).to_string(), expect);
+        };
+        check(&["ls"], None, "sudo inuse ls");
+        check(&["--no-color", "ls", "--port", "80,443"], None, "sudo inuse --no-color ls --port 80,443");
+        check(&["ls", "--program", "my *"], Some("/opt/in use"), "sudo '/opt/in use' ls --program 'my *'");
+    }
 
     #[test]
     fn nothing_that_fits_is_told_from_nothing_that_shows() {

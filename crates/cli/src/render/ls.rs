@@ -12,6 +12,7 @@ use inuse_kernel::netns::NetnsName;
 use inuse_kernel::process::users;
 use inuse_rules::BlindSpot;
 use inuse_rules::address::{Address, UnixName, escape};
+use inuse_rules::cure::Command;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -82,8 +83,9 @@ pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
     out(&text);
 }
 
-/// What is said behind the table: that it is empty, and what could not be seen.
-pub fn closing(seen: &Seen<Table>, filter: &Filter) -> Vec<String> {
+/// What is said behind the table: that it is empty, and what could not be seen. `as_root` is the same question
+/// with more sight.
+pub fn closing(seen: &Seen<Table>, filter: &Filter, as_root: &Command) -> Vec<String> {
     let table = &seen.found;
     let mut lines = Vec::new();
     if table.rows.is_empty() {
@@ -96,11 +98,13 @@ pub fn closing(seen: &Seen<Table>, filter: &Filter) -> Vec<String> {
     }
     let hidden = table.rows.iter().filter(|row| *table.owner(row) == Ownership::Hidden).count();
     let root = rustix::process::geteuid().is_root();
-    let (whose, remedy) = if root { ("", "") } else { (" of other users", "; 'sudo inuse ls' shows them") };
+    let (whose, remedy) =
+        if root { ("", String::new()) } else { (" of other users", format!("; to see them: {as_root}")) };
     if hidden > 0 {
         lines.push(format!("{}{whose}: owner hidden{remedy}", sockets(hidden)));
     }
     if table.hidden_elsewhere > 0 {
+        let remedy = if hidden > 0 { "" } else { &remedy };
         lines.push(format!("{}{whose} may fit: owner hidden{remedy}", sockets(table.hidden_elsewhere)));
     }
     let told = !root && hidden + table.hidden_elsewhere > 0;

@@ -29,6 +29,7 @@ fn main() {
         plain("words::wrong_words", words::wrong_words),
         plain("words::this_process_is_listed", words::this_process_is_listed),
         plain("words::nothing_that_fits", words::nothing_that_fits),
+        Trial::ignorable_test("words::the_note_keeps_the_words", words::the_note_keeps_the_words),
         Trial::ignorable_test("bench::the_report_is_written", bench::the_report_is_written),
         Trial::ignorable_test("bench::a_wrong_answer_is_seen", bench::a_wrong_answer_is_seen),
         Trial::ignorable_test("live::every_listener_of_ss_and_lsof_is_listed", live::parity),

@@ -1,7 +1,10 @@
 //! The words, the exit status, and sockets of this very process.
 
-use super::{fits, inuse};
+use super::{cannot, fits, inuse};
+use libtest_mimic::{Completion, Failed};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 pub(super) fn wrong_words() {
     let check = |arguments: &[&str], says: &str| {
@@ -63,4 +66,26 @@ pub(super) fn nothing_that_fits() {
     let ran = inuse(&["ls", "--port", &port.to_string(), "--proto", "tcp", "--json"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
     assert_eq!(fits(&ran.stdout)["sockets"], serde_json::json!([]));
+}
+
+/// Another user's socket: the note has the words as they were typed, for root.
+pub(super) fn the_note_keeps_the_words() -> Result<Completion, Failed> {
+    if !rustix::process::geteuid().is_root() {
+        return cannot("needs root, to have a socket that another user may not look into");
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port().to_string();
+    let command = env!("CARGO_BIN_EXE_inuse");
+    let words = ["ls", "--proto", "tcp", "--port", &port];
+    let mut asked = Command::new(command);
+    asked.args(words).env_clear().stdin(Stdio::null()).uid(65_534).gid(65_534);
+    let ran = match asked.output() {
+        Err(error) => return cannot(format!("another user may not start {command}: {error}")),
+        Ok(ran) => ran,
+    };
+    let (text, talk) = (String::from_utf8(ran.stdout)?, String::from_utf8(ran.stderr)?);
+    assert!(text.contains("  ?  ") && text.contains("(hidden)"), "{text}");
+    let again = format!("to see them: sudo {command} ls --proto tcp --port {port}");
+    assert_eq!(talk, format!("inuse: 1 socket of other users: owner hidden; {again}\n"));
+    Ok(Completion::Completed)
 }

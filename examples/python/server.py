@@ -50,8 +50,9 @@ async def main():
         server.close()
     for writer in list(used):
         writer.close()
-    # One turn of the loop more: what was accepted a moment ago has its task then.
-    await asyncio.sleep(0.05)
+    # Some turns of the loop: what was accepted a moment ago has its task then.
+    for _ in range(20):
+        await asyncio.sleep(0)
     if tasks:
         await asyncio.wait(tasks, timeout=20)
 

@@ -26,8 +26,8 @@ const COUNT_AT: u64 = KEPT;
 /// Where it stands that nothing more will come.
 const ENDED_AT: u64 = COUNT_AT + 8;
 
-/// How long the small process may take to copy what is left.
-const SETTLING: Duration = Duration::from_millis(200);
+/// How long the small process may take to copy what is left: on a busy machine it may not even have begun.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// The lines that are shown.
 const LINES: usize = 20;

@@ -7,8 +7,7 @@ use inuse_lab::zoo::{ALL, Program, QUEUED, Rounds, Way, address, play};
 use libtest_mimic::{Completion, Failed, Trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let passed = ALL.iter().filter(|program| program.way == Way::Pass);
-    passed.map(|program| Trial::ignorable_test(name(program), move || trial(program))).collect()
+    ALL.iter().map(|program| Trial::ignorable_test(name(program), move || trial(program))).collect()
 }
 
 fn name(program: &Program) -> String {

@@ -170,6 +170,11 @@ mod tests {
         check(Some("7"), 1000, "sudo inuse why 80", "sudo inuse why --netns=7 80");
         check(Some("blue"), 0, "inuse wait 80", "inuse wait --netns=blue 80");
         check(Some("blue"), 0, "inuse opts 80 SO_REUSEADDR=1", "inuse opts --netns=blue 80 SO_REUSEADDR=1");
+        let opts = "inuse opts tcp/127.0.0.1:80 SO_REUSEADDR=1";
+        let there = "inuse opts --netns=blue tcp/127.0.0.1:80 SO_REUSEADDR=1";
+        check(Some("blue"), 1000, &format!("sudo {opts}"), &format!("sudo {there}"));
+        check(Some("blue"), 1000, opts, there);
+        check(None, 1000, &format!("sudo {opts}"), &format!("sudo {opts}"));
         check(None, 1000, "inuse wait 80", "inuse wait 80");
     }
 

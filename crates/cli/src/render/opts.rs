@@ -5,7 +5,7 @@ use super::wording::list as joined;
 use super::wrap::{hanging, wrapped};
 use inuse_keeper::act::options::{Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading, Subject, place};
 use inuse_kernel::options::fresh::Changed;
-use inuse_kernel::options::spec::{Form, Preset, Readable, Settable, Spec};
+use inuse_kernel::options::spec::{Preset, Readable, Settable, Spec};
 use inuse_kernel::options::value::{Value, show};
 use inuse_rules::address::escape;
 use std::collections::BTreeMap;
@@ -259,14 +259,9 @@ fn page(spec: &Spec, width: usize) -> String {
     fact("since", &format!("Linux {}", spec.since));
     fact("sockets", &spec.on.says());
     fact("type", &format!("{}; written as {}", spec.form.type_name(), spec.form.written()));
-    match spec.form {
-        Form::Choice(words) => {
-            fact("words", &words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
-        }
-        Form::Flags(words) => {
-            fact("words", &words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
-        }
-        _ => {}
+    let words = spec.form.words();
+    if !words.is_empty() {
+        fact("words", &words.join(", "));
     }
     fact("default", spec.default);
     match spec.readable {

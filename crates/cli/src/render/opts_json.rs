@@ -45,6 +45,7 @@ struct SpecView {
     #[serde(rename = "type")]
     kind: &'static str,
     written: &'static str,
+    words: Vec<&'static str>,
     default: &'static str,
     since: &'static str,
     readable: bool,
@@ -181,6 +182,7 @@ fn spec_view(spec: &Spec) -> SpecView {
         number: spec.number,
         kind: spec.form.type_name(),
         written: spec.form.written(),
+        words: spec.form.words(),
         default: spec.default,
         since: spec.since,
         readable: spec.readable == Readable::Yes,

@@ -6,8 +6,9 @@
 mod pty;
 mod terminal;
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use serde_json::Value;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
@@ -98,6 +99,51 @@ fn options_are_shown_with_what_the_program_changed() {
     let whole = document(&inuse(&["opts", "--json", &holder.pid()]).stdout);
     assert_eq!(whole["in_full"], true);
     assert_eq!(whole["sockets"][0]["holders"][0]["fds"], serde_json::json!([0]));
+}
+
+/// A listener without SO_REUSEADDR, as a plain C program makes it: `why` offers the mend, the command that it prints is
+/// typed, and after that there is nothing left to offer.
+#[test]
+fn why_offers_what_mends_a_healthy_listener() {
+    // The test itself listens: a program that only got the socket as its input would be told to end.
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+    listen(&socket, 8).expect("to listen");
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().expect("bound");
+    let cure = format!("inuse opts tcp/{address} SO_REUSEADDR=1");
+    let asked = [address.to_string(), address.port().to_string(), format!("0.0.0.0:{}", address.port())];
+    for words in &asked {
+        let ran = inuse(&["why", words]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stdout.contains("it was made without SO_REUSEADDR"), "{words}: {}", ran.stdout);
+        assert!(ran.stdout.lines().any(|line| line.trim() == cure), "{words}: {}", ran.stdout);
+    }
+    let words: Vec<&str> = cure.split(' ').skip(1).chain(["--yes"]).collect();
+    let ran = inuse(&words);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("SO_REUSEADDR: off → on on tcp/127.0.0.1:"), "{}", ran.stdout);
+    for words in &asked {
+        assert!(!inuse(&["why", words]).stdout.contains("inuse opts"), "{words}");
+    }
+}
+
+#[test]
+fn many_sockets_are_told_in_groups() {
+    // Our own, since no other program is given so many; other tests of this process have theirs beside them.
+    let _many: Vec<UdpSocket> =
+        (0..300).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")).collect();
+    let me = format!("pid:{}", std::process::id());
+    let ran = inuse(&["opts", &me]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.lines().count() < 60, "{}", ran.stdout);
+    let line = ran.stdout.lines().find(|line| line.contains("udp (IPv4) UNCONN sockets: ")).expect("a group");
+    let count: usize = line.split_whitespace().next().expect("a word").parse().expect("a number");
+    assert!(count >= 300 && ran.stdout.contains(&format!("and {} more", count - 3)), "{}", ran.stdout);
+    let whole = document(&inuse(&["opts", "--json", &me]).stdout);
+    assert_eq!(whole["in_full"], false);
+    assert!(whole["sockets"].as_array().expect("sockets").len() >= 300);
 }
 
 #[test]

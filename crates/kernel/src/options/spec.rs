@@ -147,6 +147,15 @@ impl Form {
         }
     }
 
+    /// The words that stand for values, where there are any.
+    pub fn words(self) -> Vec<&'static str> {
+        match self {
+            Form::Choice(words) => words.iter().map(|(word, _)| *word).collect(),
+            Form::Flags(words) => words.iter().map(|(word, _)| *word).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The C type.
     pub const fn type_name(self) -> &'static str {
         match self {

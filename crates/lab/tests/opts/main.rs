@@ -40,6 +40,8 @@ const CASES: &[Case] = &[
     ("nothing_is_taken_away", 0, &["python3"], errors::nothing_is_taken_away),
     ("a_live_server_is_mended_and_restarted", 0, &[], mend::mended),
     ("an_unmended_server_is_not", 0, &[], mend::unmended),
+    ("an_orphan_is_out_of_reach", 0, &[], mend::orphan),
+    ("a_connection_accepted_meanwhile_is_mended", 0, &[], mend::latecomer),
 ];
 
 fn main() {

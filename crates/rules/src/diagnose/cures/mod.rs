@@ -60,11 +60,13 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         Cause::DualStack => {
             let mut cures: Vec<Cure> = address::v6only(case).into_iter().collect();
             cures.extend(stop::processes(case));
+            cures.extend(stop::mend(case));
             cures
         }
         Cause::WildcardVsSpecific => {
             let mut cures = vec![address::specific(case)];
             cures.extend(stop::processes(case));
+            cures.extend(stop::mend(case));
             cures
         }
         Cause::ReuseportMismatch => {

@@ -11,6 +11,7 @@ use crate::known;
 use crate::owner::{NoOwner, Ownership, Process, Publishes, Runtime};
 use crate::snapshot::Snapshot;
 use crate::socket::{Socket, State};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -92,15 +93,19 @@ pub(super) fn mend(case: &Case) -> Option<Cure> {
         return None;
     }
     let all = who::processes(case.snapshot, case.blockers());
-    let address = case.attempt.address.to_string();
-    let words = ["inuse", "opts", &address, "SO_REUSEADDR=1"];
     let needs = needs(case, &all);
-    let command = if needs.is_some() { as_root(case, &words) } else { Command::new(words) };
+    // Its own address, which need not be the one that was asked about: that may be a wildcard.
+    let addresses: BTreeSet<String> = case.blockers().map(|socket| socket.address.to_string()).collect();
+    let command = |address: &String| {
+        let words = ["inuse", "opts", address, "SO_REUSEADDR=1"];
+        if needs.is_some() { as_root(case, &words) } else { Command::new(words) }
+    };
+    let commands = addresses.iter().map(command).collect();
     let says = "If this server is to be restarted: it was made without SO_REUSEADDR, and its connections would refuse \
                 the next start for a minute or more. Give the live server and its connections the option now; then \
                 a next start that sets SO_REUSEADDR before bind() succeeds at once. The same program unchanged, \
                 without the option, would still be refused.";
-    let mut cure = cure(Action::SetOption, says.into(), vec![command], "nobody".into(), needs);
+    let mut cure = cure(Action::SetOption, says.into(), commands, "nobody".into(), needs);
     cure.promise = Promise::FromNowOn;
     Some(cure)
 }

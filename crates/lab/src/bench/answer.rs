@@ -25,7 +25,7 @@ pub(super) enum Form {
     Netstat,
     /// Prose with the port and the process's name, and no pid.
     Killport,
-    /// A table with frames.
+    /// An array of JSON objects.
     Somo,
 }
 
@@ -78,12 +78,13 @@ impl Form {
             }
             Form::Killport => {}
             Form::Somo => {
-                for line in text.lines() {
-                    let words: Vec<&str> = line
-                        .split(|c: char| c.is_whitespace() || c == '│' || c == '|')
-                        .filter(|w| !w.is_empty())
-                        .collect();
-                    add(words.iter().find_map(|word| port_of(word)), words.iter().find_map(|w| number(w)));
+                let rows: Vec<BTreeMap<String, serde_json::Value>> =
+                    serde_json::from_str(text).unwrap_or_default();
+                for row in rows {
+                    // Numbers are texts there.
+                    let text =
+                        |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+                    add(text("local_port").parse().ok(), text("pid").parse().ok());
                 }
             }
         }
@@ -161,6 +162,13 @@ mod tests {
                     crowd-1   41 root    4u  IPv4   5556      0t0  TCP 127.0.0.1:4000->127.0.0.1:80 (ESTABLISHED)\n";
         check(Form::Lsof, None, text, &[(80, &[41]), (4000, &[41])]);
         check(Form::Lsof, Some(80), text, &[(80, &[41])]);
+    }
+
+    #[test]
+    fn somo() {
+        let text = r#"[{"proto":"tcp","local_port":"80","pid":"41","program":"crowd-1","state":"listen"},
+                       {"proto":"tcp","local_port":"81","pid":"-","program":"-","state":"listen"}]"#;
+        check(Form::Somo, None, text, &[(80, &[41])]);
     }
 
     #[test]

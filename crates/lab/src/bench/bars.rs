@@ -23,7 +23,11 @@ impl Bar {
                 first.tool.typed(),
                 other.tool.typed()
             ),
-            found: times_of(ratio),
+            found: format!(
+                "{}, by processor time {}",
+                times_of(ratio),
+                times_of(other.processor_times(first))
+            ),
             met: ratio.median >= times,
         })
     }
@@ -39,7 +43,11 @@ impl Bar {
                 first.tool.typed(),
                 other.tool.typed()
             ),
-            found: times_of(ratio),
+            found: format!(
+                "{}, by processor time {}",
+                times_of(ratio),
+                times_of(first.processor_times(other))
+            ),
             met: ratio.median <= times,
         })
     }

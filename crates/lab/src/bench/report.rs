@@ -37,21 +37,24 @@ fn with_section(old: &str, name: &str, section: &str) -> String {
 pub(super) fn table(samples: &[Samples]) -> String {
     let Some(first) = samples.first() else { return String::new() };
     let mut text = format!(
-        "| command | median | fastest–slowest, ms | times `{}` | peak memory, MiB | right answers |\n\
-         |---|---:|---:|---:|---:|---:|\n",
+        "| command | median, ms | fastest–slowest | times `{0}` | processor, ms | times `{0}` | peak memory, MiB | \
+         right answers |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
         first.tool.typed()
     );
     for (at, samples) in samples.iter().enumerate() {
         let spread = samples.spread();
-        let ratio = if at == 0 { String::new() } else { times_of(samples.times(first)) };
+        let ratio = |spread| if at == 0 { String::new() } else { times_of(spread) };
         let peak = samples.peak.map_or_else(|| "?".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
         let _ = writeln!(
             text,
-            "| `{}` | {:.1} | {:.1}–{:.1} | {ratio} | {peak} | {} of {} |",
+            "| `{}` | {:.1} | {:.1}–{:.1} | {} | {:.1} | {} | {peak} | {} of {} |",
             samples.tool.typed(),
             spread.median * 1000.0,
             spread.low * 1000.0,
             spread.high * 1000.0,
+            ratio(samples.times(first)),
+            samples.processor_spread().median * 1000.0,
+            ratio(samples.processor_times(first)),
             samples.right,
             samples.seconds.len(),
         );

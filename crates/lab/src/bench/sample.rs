@@ -4,6 +4,7 @@
 //! disturbs all of them alike; a ratio is the median of the ratios within the rounds.
 
 use super::tool::{Question, Tool, Truth};
+use crate::sys::rusage::{peak_of_children, time_of_children};
 use crate::{ROLE, crowd};
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -19,8 +20,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(super) struct Samples {
     pub(super) tool: &'static Tool,
     pub(super) path: PathBuf,
-    /// One a round, seconds.
+    /// One a round, seconds from the start to the end.
     pub(super) seconds: Vec<f64>,
+    /// One a round, seconds of processor time, of all its threads: what a busy machine lengthens least.
+    pub(super) processor: Vec<f64>,
     /// Answers that were right; every timed answer is checked.
     pub(super) right: usize,
     /// The first wrong answer.
@@ -37,7 +40,7 @@ pub(super) struct Runner {
 
 impl Samples {
     pub(super) fn new(tool: &'static Tool, path: PathBuf) -> Samples {
-        Samples { tool, path, seconds: Vec::new(), right: 0, wrong: None, peak: None }
+        Samples { tool, path, seconds: Vec::new(), processor: Vec::new(), right: 0, wrong: None, peak: None }
     }
 
     /// The middle, the shortest and the longest, in seconds.
@@ -45,10 +48,33 @@ impl Samples {
         Spread::of(self.seconds.clone())
     }
 
+    /// The same of processor time.
+    pub(super) fn processor_spread(&self) -> Spread {
+        Spread::of(self.processor.clone())
+    }
+
     /// How many times as long as the other it took, round by round.
     pub(super) fn times(&self, other: &Samples) -> Spread {
-        Spread::of(self.seconds.iter().zip(&other.seconds).map(|(mine, its)| mine / its).collect())
+        ratios(&self.seconds, &other.seconds)
     }
+
+    /// How many times as much processor time as the other it took, round by round.
+    pub(super) fn processor_times(&self, other: &Samples) -> Spread {
+        ratios(&self.processor, &other.processor)
+    }
+}
+
+fn ratios(mine: &[f64], its: &[f64]) -> Spread {
+    Spread::of(mine.iter().zip(its).map(|(mine, its)| mine / its).collect())
+}
+
+/// One run.
+struct Ran {
+    took: Duration,
+    processor: Duration,
+    output: String,
+    /// What it wrote on standard error, where that was asked for.
+    talk: String,
 }
 
 /// What many runs come to.
@@ -91,10 +117,9 @@ impl Runner {
             for at in 0..count {
                 let Some(samples) = all.get_mut((at + round) % count) else { continue };
                 let question = question(round);
-                let (took, output) = self.run(&samples.path, &samples.tool.words(question))?;
+                let ran = self.run(&samples.path, &samples.tool.words(question))?;
                 if round > 0 {
-                    samples.seconds.push(took.as_secs_f64());
-                    samples.judge(&output, question, truth);
+                    samples.count(&ran, question, truth);
                 }
             }
         }
@@ -107,9 +132,9 @@ impl Runner {
     /// Where a program cannot be started at all.
     pub(super) fn peaks(self, all: &mut [Samples], truth: &Truth, question: Question) -> io::Result<()> {
         for samples in all {
-            let (_, output, peak) = self.peak(&samples.path, &samples.tool.words(question))?;
+            let (ran, peak) = self.peak(&samples.path, &samples.tool.words(question))?;
             samples.peak = samples.peak.max(peak);
-            if let Err(wrong) = samples.tool.check(&output, question, truth) {
+            if let Err(wrong) = samples.tool.check(&ran.output, question, truth) {
                 samples.wrong.get_or_insert(wrong);
             }
         }
@@ -122,27 +147,26 @@ impl Runner {
     /// Where a program cannot be started at all.
     pub(super) fn once(self, all: &mut [Samples], truth: &Truth, question: Question) -> io::Result<()> {
         for samples in all {
-            let (took, output, peak) = self.peak(&samples.path, &samples.tool.words(question))?;
+            let (ran, peak) = self.peak(&samples.path, &samples.tool.words(question))?;
             samples.peak = samples.peak.max(peak);
-            samples.seconds.push(took.as_secs_f64());
-            samples.judge(&output, question, truth);
+            samples.count(&ran, question, truth);
         }
         Ok(())
     }
 
-    /// Runs a program to its end: how long that took from before the fork, and what it printed.
-    fn run(self, program: &Path, words: &[String]) -> io::Result<(Duration, String)> {
-        let mut command = self.command(program);
-        finish(command.args(words).stderr(Stdio::null())).map(|(took, output, _)| (took, output))
+    /// Runs a program to its end.
+    fn run(self, program: &Path, words: &[String]) -> io::Result<Ran> {
+        finish(self.command(program).args(words).stderr(Stdio::null()))
     }
 
     /// Runs a program below a small process that asks for its peak: otherwise the number would contain what
     /// this process had in memory at the fork.
-    fn peak(self, program: &Path, words: &[String]) -> io::Result<(Duration, String, Option<u64>)> {
+    fn peak(self, program: &Path, words: &[String]) -> io::Result<(Ran, Option<u64>)> {
         let mut command = self.command(Path::new("/proc/self/exe"));
         command.args([ROLE, "peak"]).arg(program).args(words).stderr(Stdio::piped());
-        let (took, output, talk) = finish(&mut command)?;
-        Ok((took, output, talk.trim().parse().ok()))
+        let ran = finish(&mut command)?;
+        let peak = ran.talk.trim().parse().ok();
+        Ok((ran, peak))
     }
 
     fn command(self, program: &Path) -> Command {
@@ -156,8 +180,10 @@ impl Runner {
 }
 
 impl Samples {
-    fn judge(&mut self, output: &str, question: Question, truth: &Truth) {
-        match self.tool.check(output, question, truth) {
+    fn count(&mut self, ran: &Ran, question: Question, truth: &Truth) {
+        self.seconds.push(ran.took.as_secs_f64());
+        self.processor.push(ran.processor.as_secs_f64());
+        match self.tool.check(&ran.output, question, truth) {
             Ok(()) => self.right += 1,
             Err(wrong) => {
                 self.wrong.get_or_insert(wrong);
@@ -166,8 +192,10 @@ impl Samples {
     }
 }
 
-/// Starts it, reads until its output ends, and waits; or ends it at the deadline.
-fn finish(command: &mut Command) -> io::Result<(Duration, String, String)> {
+/// Starts it, reads until its output ends, and waits; or ends it at the deadline. The time counts from before the
+/// fork.
+fn finish(command: &mut Command) -> io::Result<Ran> {
+    let before = time_of_children()?;
     let start = Instant::now();
     let mut child = command.spawn().map_err(|error| {
         io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
@@ -188,11 +216,12 @@ fn finish(command: &mut Command) -> io::Result<(Duration, String, String)> {
     }
     child.wait()?;
     let took = start.elapsed();
+    let processor = time_of_children()?.saturating_sub(before);
     let mut talk = String::new();
     if let Some(mut pipe) = child.stderr.take() {
         pipe.read_to_string(&mut talk)?;
     }
-    Ok((took, String::from_utf8_lossy(&output).into_owned(), talk))
+    Ok(Ran { took, processor, output: String::from_utf8_lossy(&output).into_owned(), talk })
 }
 
 /// Becomes the small process of [`Runner::peak`]: runs the program, and prints its peak on standard error.
@@ -200,7 +229,7 @@ pub(crate) fn peak_main(words: &[&str]) -> ! {
     let [program, arguments @ ..] = words else { std::process::exit(2) };
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());
-    let peak = command.status().and_then(|_| crate::sys::rusage::peak_of_children());
+    let peak = command.status().and_then(|_| peak_of_children());
     let told = peak.and_then(|peak| io::Write::write_all(&mut io::stderr(), peak.to_string().as_bytes()));
     std::process::exit(i32::from(told.is_err()))
 }

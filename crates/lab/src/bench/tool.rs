@@ -46,7 +46,7 @@ pub(super) const WHO: [Tool; 7] = [
     tool("lsof", &["-nP", "-i", ":PORT"], Form::Lsof, "-v"),
     tool("netstat", &["-tlnp"], Form::Netstat, "-V"),
     tool("killport", &["--dry-run", "PORT"], Form::Killport, "--version"),
-    tool("somo", &["-l", "-p", "PORT"], Form::Somo, "--version"),
+    tool("somo", &["-t", "-l", "--json", "-p", "PORT"], Form::Somo, "--version"),
 ];
 
 /// What listens?
@@ -55,7 +55,7 @@ pub(super) const WHAT: [Tool; 5] = [
     tool("ss", &["-tlnp"], Form::Ss, "-V"),
     tool("lsof", &["-nP", "-iTCP", "-sTCP:LISTEN"], Form::Lsof, "-v"),
     tool("netstat", &["-tlnp"], Form::Netstat, "-V"),
-    tool("somo", &["-l"], Form::Somo, "--version"),
+    tool("somo", &["-t", "-l", "--json"], Form::Somo, "--version"),
 ];
 
 /// Every TCP socket.
@@ -105,7 +105,10 @@ impl Tool {
     pub(super) fn check(&self, output: &str, question: Question, truth: &Truth) -> Result<(), String> {
         if let (Form::Killport, Question::Who(port)) = (self.form, question) {
             let name = truth.names.get(&port).map(String::as_str).unwrap_or_default();
-            let named = output.contains(&format!("'{name}'")) || output.contains(&format!(" {name} "));
+            // It prints the command line, which begins with the name.
+            let lines: Vec<&str> = output.lines().collect();
+            let right = [format!("'{name}'"), format!("'{name} ")];
+            let named = lines.len() == 1 && right.iter().any(|right| output.contains(right.as_str()));
             return if named { Ok(()) } else { Err(format!("{name} is not named: {}", start_of(output))) };
         }
         let said = self.form.read(output, question.port());

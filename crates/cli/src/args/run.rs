@@ -19,6 +19,13 @@ Examples:
 
 /// What the exit status says.
 pub(super) const EXIT: &str = "\
+Keeping:
+  Without -l a seccomp filter asks about the program's bind, listen and shutdown, and a small process of its own
+  answers: it holds a duplicate of each listener, and the next process gets that socket when it binds the address.
+  That process serves on when the supervisor is killed: the program keeps what it has and can bind what it likes, but
+  nobody starts it again. Should the answering process be killed, what runs serves on, its next bind fails (ENOSYS),
+  and the next restart ends it first.
+
 Exit status:
   that of the program; 128 + n where signal n ended it
   1    an address cannot be bound, or the supervisor cannot be set up; nothing was started

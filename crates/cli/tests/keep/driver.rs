@@ -3,12 +3,13 @@
 use libtest_mimic::Failed;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The longest wait for anything.
@@ -39,7 +40,12 @@ impl Run {
         Run::start_by(&[INUSE], words)
     }
 
-    /// The same, by another command that is given the words as its last arguments.
+    /// The same, ready only when it listens: on a busy machine a program may live for a second before.
+    pub(crate) fn listening(words: &[&str]) -> Run {
+        Run::start(&[&["--ready", "listen"], words].concat())
+    }
+
+    /// The same as `start`, by another command that is given the words as its last arguments.
     pub(crate) fn start_by(by: &[&str], words: &[&str]) -> Run {
         let directory = Directory::new();
         let (program, before) = by.split_first().expect("a command");
@@ -259,21 +265,23 @@ pub(crate) fn clean_up() {
 }
 
 /// The server in C that uses its socket in every way, linked statically or not. It answers with its last argument.
-pub(crate) fn server(linked_statically: bool) -> &'static str {
-    static SERVERS: OnceLock<[String; 2]> = OnceLock::new();
-    let [fixed, shared] = SERVERS.get_or_init(|| {
-        let directory = servers();
+pub(crate) fn server(linked_statically: bool) -> String {
+    const SOURCE: &str = include_str!("../../../lab/tests/keep/server.c");
+    if linked_statically { built("static", SOURCE, &["-static"]) } else { built("shared", SOURCE, &[]) }
+}
+
+/// A program in C, built once.
+pub(crate) fn built(name: &'static str, source: &str, more: &[&str]) -> String {
+    static BUILT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let (directory, program) = (servers(), servers().join(name));
+    let mut built = BUILT.lock().expect("no panic");
+    if built.insert(name) {
         std::fs::create_dir_all(&directory).expect("a directory");
-        let source = directory.join("server.c");
-        std::fs::write(&source, include_str!("../../../lab/tests/keep/server.c")).expect("a file");
-        let build = |name: &str, more: &[&str]| {
-            let program = directory.join(name);
-            let mut gcc = Command::new("gcc");
-            gcc.args(["-O1", "-pthread", "-w", "-o"]).arg(&program).arg(&source).args(more);
-            assert!(gcc.status().expect("gcc").success(), "gcc fails");
-            program.to_str().expect("a plain path").to_owned()
-        };
-        [build("static", &["-static"]), build("shared", &[])]
-    });
-    if linked_statically { fixed } else { shared }
+        let file = directory.join(format!("{name}.c"));
+        std::fs::write(&file, source).expect("a file");
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-pthread", "-w", "-o"]).arg(&program).arg(&file).args(more);
+        assert!(gcc.status().expect("gcc").success(), "gcc fails");
+    }
+    program.to_str().expect("a plain path").to_owned()
 }

@@ -1,7 +1,7 @@
 //! What stands in the way of keeping, and the deaths of those who keep: said in one line, and lived with.
 
 use crate::Case;
-use crate::driver::{Directory, INUSE, Run, ask, eventually, same, send, server, state};
+use crate::driver::{Directory, INUSE, Run, ask, built, eventually, same, send, server, state};
 use libtest_mimic::Failed;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,6 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 pub(crate) const ALL: &[Case] = &[
     Case { name: "below-another-filter", needs: &["gcc"], test: nested },
     Case { name: "a-set-uid-program", needs: &["gcc", "setpriv"], test: set_uid },
+    Case { name: "a-container-that-forbids-it", needs: &["gcc"], test: denied },
+    Case { name: "a-container-that-forbids-it-with-a-bound-port", needs: &["gcc"], test: denied_with_port },
+    Case { name: "listening-through-an-io-uring", needs: &["gcc"], test: io_uring },
     Case { name: "the-handler-is-killed", needs: &["gcc"], test: handler_killed },
     Case { name: "the-handler-outlives-a-stop-of-all", needs: &["gcc"], test: handler_stays },
     Case { name: "the-supervisor-is-killed", needs: &["gcc", "mkfifo"], test: supervisor_killed },
@@ -54,11 +57,57 @@ fn set_uid(_at: &str) -> Result<(), Failed> {
     same(run.count("warning", "is set-uid, and would run without those rights"), 1, "in one line")
 }
 
+fn deny() -> String {
+    built("deny", include_str!("deny.c"), &[])
+}
+
+/// Nothing can be kept: that is said, and a restart ends the old process first.
+fn denied(at: &str) -> Result<(), Failed> {
+    let (address, server) = (format!("{at}:8000"), server(true));
+    let program = format!("exec {server} serve {at} 8000 ${{INUSE_GENERATION##*:}}");
+    let words = ["--rollback-window", "100ms", "--", "sh", "-c", &program];
+    let run = Run::start_by(&[&deny(), INUSE], &words);
+    run.until("warning", "a container's profile forbids pidfd_getfd(2); start inuse with CAP_SYS_PTRACE")?;
+    same(run.count("warning", ""), 1, "in one line")?;
+    run.until("ready", "it has lived for")?;
+    run.restart()?;
+    same(ask(&address)?, "2".into(), "the answer")?;
+    run.until("ended", "generation 1")
+}
+
+/// What was bound for the program is given to it in the other way, for it cannot take the place of its own.
+fn denied_with_port(at: &str) -> Result<(), Failed> {
+    let (listen, server) = (format!("{at}:8000"), server(true));
+    let program = format!(
+        "[ -n \"$LISTEN_FDS\" ] && echo given $LISTEN_FDS && exec sleep 60; exec {server} serve {at} 8000 x"
+    );
+    let run = Run::start_by(&[&deny(), INUSE], &["-l", &listen, "--keep", "--", "sh", "-c", &program]);
+    run.until("warning", "is given what -l binds by LISTEN_FDS")?;
+    eventually("it is given the socket", || run.stdout() == "given 1\n")
+}
+
+/// A listener that the filter does not see is found where it is, and a restart ends the old process first.
+fn io_uring(at: &str) -> Result<(), Failed> {
+    let (address, server) = (format!("{at}:8000"), built("uring", include_str!("uring.c"), &[]));
+    let program = format!("exec {server} {at} 8000 ${{INUSE_GENERATION##*:}}");
+    let run = Run::start(&["--rollback-window", "100ms", "--give-up", "1", "--", "sh", "-c", &program]);
+    eventually("it is ready, or has no io_uring", || run.count("ready", "") + run.count("gave-up", "") > 0)?;
+    if run.count("failed-start", "exit status 77") > 0 {
+        // The kernel has no such operations, so that nothing escapes the filter.
+        return Ok(());
+    }
+    run.until("warning", "tcp/ADDRESS cannot be kept".replace("ADDRESS", &address).as_str())?;
+    same(ask(&address)?, "1".into(), "the answer")?;
+    run.restart()?;
+    same(ask(&address)?, "2".into(), "the answer")?;
+    same(run.count("warning", ""), 1, "in one line, once")
+}
+
 /// Without its handler a program serves on; the next generation has another one.
 fn handler_killed(at: &str) -> Result<(), Failed> {
     let (address, server) = (format!("{at}:8000"), server(true));
     let program = format!("exec {server} serve {at} 8000 ${{INUSE_GENERATION##*:}}");
-    let run = Run::start(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
+    let run = Run::listening(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
     let first = run.handler().ok_or("no handler")?;
     send(first, Signal::KILL);
@@ -77,7 +126,7 @@ fn handler_killed(at: &str) -> Result<(), Failed> {
 /// SIGTERM to every process at once, as a service manager sends it: the handler still answers those who end.
 fn handler_stays(at: &str) -> Result<(), Failed> {
     let server = server(true);
-    let mut run = Run::start(&["--", server, "thread", at, "8000", "x"]);
+    let mut run = Run::listening(&["--", &server, "thread", at, "8000", "x"]);
     run.ready(1)?;
     let handler = run.handler().ok_or("no handler")?;
     send(handler, Signal::TERM);
@@ -94,7 +143,7 @@ fn supervisor_killed(at: &str) -> Result<(), Failed> {
     let program = format!(
         "mkfifo go; {server} serve {at} 8000 one & read word < go; exec {server} rebind {at} 8001 two"
     );
-    let mut run = Run::start(&["--", "sh", "-c", &program]);
+    let mut run = Run::listening(&["--", "sh", "-c", &program]);
     run.ready(1)?;
     let (handler, sh) = (run.handler().ok_or("no handler")?, run.pid_of(1)?);
     run.signal(Signal::KILL);

@@ -43,7 +43,7 @@ fn tagged(server: &str, mode: &str, at: &str, port: u16, exec: &str) -> String {
 /// An unmodified server is restarted again and again, and killed; no client is refused.
 fn python(at: &str) -> Result<(), Failed> {
     let address = format!("{at}:8000");
-    let run = Run::start(&[
+    let run = Run::listening(&[
         "--rollback-window",
         "300ms",
         "--",
@@ -98,8 +98,8 @@ fn python(at: &str) -> Result<(), Failed> {
 /// 50 connections wait in the queue of a server that is stopped and then killed; its successor answers them all.
 fn queue_survives(at: &str, linked_statically: bool, exec: &str) -> Result<(), Failed> {
     let address = format!("{at}:8000");
-    let program = tagged(server(linked_statically), "serve", at, 8000, exec);
-    let run = Run::start(&["--", "sh", "-c", &program]);
+    let program = tagged(&server(linked_statically), "serve", at, 8000, exec);
+    let run = Run::listening(&["--", "sh", "-c", &program]);
     run.ready(1)?;
     same(ask(&address)?, "1".into(), "the answer")?;
     let first = run.pid_of(1)?;
@@ -117,9 +117,9 @@ fn queue_survives(at: &str, linked_statically: bool, exec: &str) -> Result<(), F
 /// A server that waits to be woken out of accept() by shutdown() ends by itself, long before it would be killed.
 fn woken(at: &str, mode: &str, more: &[&str]) -> Result<(), Failed> {
     let address = format!("{at}:8000");
-    let program = tagged(server(true), mode, at, 8000, "exec");
+    let program = tagged(&server(true), mode, at, 8000, "exec");
     let words = ["--drain", "20s", "--rollback-window", "100ms", "--", "sh", "-c", &program];
-    let mut run = Run::start(&[more, &words[..]].concat());
+    let mut run = Run::listening(&[more, &words[..]].concat());
     run.ready(1)?;
     same(ask(&address)?, "1".into(), "the answer")?;
     // With overlap: the newer one, which sleeps in accept() on the same listener, must not be woken.
@@ -135,8 +135,8 @@ fn woken(at: &str, mode: &str, more: &[&str]) -> Result<(), Failed> {
 
 /// A port that was left to the kernel is the same in every generation.
 fn port_zero(at: &str) -> Result<(), Failed> {
-    let program = tagged(server(true), "zero", at, 0, "exec");
-    let run = Run::start(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
+    let program = tagged(&server(true), "zero", at, 0, "exec");
+    let run = Run::listening(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
     for generation in 1..=3u32 {
         run.ready(generation)?;
         let ports: Vec<String> = run.stdout().lines().map(str::to_owned).collect();
@@ -156,7 +156,7 @@ fn port_zero(at: &str) -> Result<(), Failed> {
 fn two_listeners(at: &str) -> Result<(), Failed> {
     let server = server(true);
     let program = format!("{server} serve {at} 8000 a & sleep 0.5; exec {server} serve {at} 8001 b");
-    let run = Run::start(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
+    let run = Run::listening(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
     run.until("listens", "8001, which is kept")?;
     run.restart()?;
@@ -188,7 +188,7 @@ fn bound_for_it(at: &str) -> Result<(), Failed> {
     let words = ["-l", &listen, "--keep", "--rollback-window", "100ms", "--"];
     let as_nobody =
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "serve", at, "80", "x"];
-    let run = Run::start(&[&words[..], &as_nobody[..]].concat());
+    let run = Run::listening(&[&words[..], &as_nobody[..]].concat());
     run.ready(1)?;
     same(run.count("listens", "as it was kept"), 1, "its bind got what was bound for it")?;
     same(ask(&address)?, "x".into(), "the answer")?;
@@ -203,7 +203,7 @@ fn bound_for_every_address(_at: &str) -> Result<(), Failed> {
     for host in ["0.0.0.0", "::"] {
         let port = port.to_string();
         let words = ["-l", &port, "--keep", "--", "python3", "-m", "http.server", &port, "--bind", host];
-        let mut run = Run::start(&words);
+        let mut run = Run::listening(&words);
         run.ready(1)?;
         same(run.count("listens", "as it was kept"), 1, "its bind got what was bound for it")?;
         same(ask(&format!("127.0.0.1:{port}"))?.contains("200"), true, "an answer")?;
@@ -227,8 +227,8 @@ fn free_port() -> Result<u16, Failed> {
 /// The old one ends before the new one starts; who connects meanwhile waits.
 fn no_overlap(at: &str) -> Result<(), Failed> {
     let address = format!("{at}:8000");
-    let program = format!("sleep 0.3; {}", tagged(server(true), "serve", at, 8000, "exec"));
-    let run = Run::start(&["--no-overlap", "--rollback-window", "100ms", "--", "sh", "-c", &program]);
+    let program = format!("sleep 0.3; {}", tagged(&server(true), "serve", at, 8000, "exec"));
+    let run = Run::listening(&["--no-overlap", "--rollback-window", "100ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
     let restarted = std::thread::scope(|scope| {
         let restart = scope.spawn(|| run.ctl(&["restart"]).status.success());
@@ -241,9 +241,9 @@ fn no_overlap(at: &str) -> Result<(), Failed> {
 
 /// A new generation that never listens leaves the old one as it was.
 fn binds_nothing(at: &str) -> Result<(), Failed> {
-    let (address, good) = (format!("{at}:8000"), tagged(server(true), "serve", at, 8000, "exec"));
+    let (address, good) = (format!("{at}:8000"), tagged(&server(true), "serve", at, 8000, "exec"));
     let program = format!("[ -e broken ] && exec sleep 60; {good}");
-    let run = Run::start(&["--ready-timeout", "1500ms", "--", "sh", "-c", &program]);
+    let run = Run::listening(&["--ready-timeout", "1500ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
     std::fs::write(run.place().join("broken"), "")?;
     let answer = run.ctl(&["restart"]);
@@ -255,9 +255,9 @@ fn binds_nothing(at: &str) -> Result<(), Failed> {
 /// Another port is what the program wants now: the old listener goes when that has proven itself.
 fn binds_another_port(at: &str) -> Result<(), Failed> {
     let (old, new) =
-        (tagged(server(true), "serve", at, 8000, "exec"), tagged(server(true), "serve", at, 8001, "exec"));
+        (tagged(&server(true), "serve", at, 8000, "exec"), tagged(&server(true), "serve", at, 8001, "exec"));
     let program = format!("[ -e new ] && {{ {new}; }}; {old}");
-    let run = Run::start(&["--rollback-window", "300ms", "--", "sh", "-c", &program]);
+    let run = Run::listening(&["--rollback-window", "300ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
     std::fs::write(run.place().join("new"), "")?;
     run.restart()?;
@@ -268,8 +268,8 @@ fn binds_another_port(at: &str) -> Result<(), Failed> {
 
 /// A new generation that is ready and then dies: the old program comes back, and what waited meanwhile is answered.
 fn dies_in_window(at: &str) -> Result<(), Failed> {
-    let (address, good) = (format!("{at}:8000"), tagged(server(true), "serve", at, 8000, "exec"));
-    let run = Run::start(&[
+    let (address, good) = (format!("{at}:8000"), tagged(&server(true), "serve", at, 8000, "exec"));
+    let run = Run::listening(&[
         "--rollback-window",
         "5s",
         "--",

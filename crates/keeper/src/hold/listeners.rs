@@ -154,6 +154,11 @@ impl Listeners {
         }
     }
 
+    /// Whether the generation listens there, and is kept.
+    pub(super) fn has(&self, generation: Generation, address: &str) -> bool {
+        self.generations.get(&generation).is_some_and(|own| own.addresses.contains_key(address))
+    }
+
     /// A generation is ready: from now on it is the measure.
     pub(super) fn serves(&mut self, generation: Generation) {
         self.generations.entry(generation).or_default().served = true;

@@ -29,6 +29,7 @@ mod spawn;
 pub mod supervise;
 mod sys;
 mod tree;
+mod unseen;
 mod watch;
 
 pub use given::given;

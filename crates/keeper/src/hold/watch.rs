@@ -13,13 +13,15 @@ use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Quiet for so long ends a burst of changes.
 const QUIET: Duration = Duration::from_millis(100);
 /// A burst that does not end counts after this time.
 const LONGEST_BURST: Duration = Duration::from_secs(2);
+/// How long git may take to answer; without an answer nothing is ignored.
+const LONGEST_GIT: Duration = Duration::from_secs(2);
 /// Directories that are watched at most.
 const MOST_DIRECTORIES: usize = 20_000;
 /// Changed paths that git is asked about; more are a change in any case.
@@ -209,11 +211,34 @@ fn ignored(at: &Path, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
         io::Seek::rewind(&mut question)?;
         let mut git = Command::new("git");
         git.arg("-C").arg(at).args(["check-ignore", "-z", "--stdin"]);
-        Ok(git.stdin(question).stderr(Stdio::null()).output()?.stdout)
+        let answer = rustix::fs::memfd_create("ignored", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let mut answer = std::fs::File::from(answer);
+        let child = git.stdin(question).stdout(answer.try_clone()?).stderr(Stdio::null()).spawn()?;
+        if !ends_in_time(child)? {
+            return Ok(Vec::new());
+        }
+        io::Seek::rewind(&mut answer)?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut answer, &mut bytes)?;
+        Ok(bytes)
     };
     let answer = ask().unwrap_or_default();
     let names = answer.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect()
+}
+
+/// Waits for a child that has little to do; one that takes too long is killed.
+fn ends_in_time(mut child: Child) -> io::Result<bool> {
+    let until = Instant::now() + LONGEST_GIT;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > until {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

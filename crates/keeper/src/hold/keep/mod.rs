@@ -21,6 +21,7 @@
 mod channel;
 mod enter;
 mod event;
+mod fields;
 mod handler;
 mod keeper;
 mod key;

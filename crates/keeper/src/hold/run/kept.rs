@@ -9,6 +9,7 @@ use crate::hold::listeners::{Heard, Listeners};
 use crate::hold::log::Step;
 use crate::hold::program::Program;
 use crate::hold::ready::Ready;
+use crate::hold::unseen::unseen;
 use rustix::fd::{AsFd as _, BorrowedFd};
 
 /// Handlers that are started after the first one.
@@ -68,6 +69,7 @@ impl Supervisor<'_> {
             }
             // Not all is kept: a new generation could not bind what is not.
             self.machine.set_overlap(false);
+            self.overlaps_again_with = None;
             self.tell(&Step::Warning { text: format!("{sentence}; {WITHOUT}") });
         }
         if gone {
@@ -98,12 +100,33 @@ impl Supervisor<'_> {
 
     /// A generation has proven itself.
     pub(super) fn listeners_proven(&mut self, number: u32) {
+        self.see_unseen(number);
         let newest = self.generations.keys().max().copied().unwrap_or(number);
         if let Some(listeners) = &mut self.listeners {
             listeners.proven(number, newest);
             if self.overlaps_again_with.take_if(|first| *first <= number).is_some() {
                 self.machine.set_overlap(self.options.rules.overlap);
             }
+        }
+    }
+
+    /// A listener that the filter did not see is not kept: two generations cannot have it at once.
+    fn see_unseen(&mut self, number: u32) {
+        let (Some(listeners), Some(generation)) = (&self.listeners, self.generations.get_mut(&number)) else {
+            return;
+        };
+        if self.told_unseen {
+            return;
+        }
+        if let Some(address) = unseen(&mut generation.tree, |address| listeners.has(number, address)) {
+            self.told_unseen = true;
+            self.machine.set_overlap(false);
+            self.overlaps_again_with = None;
+            let text = format!(
+                "{address} cannot be kept, since the filter does not see how the program listens there (through an \
+                 io_uring, or with 32 bits): have it bound with -l ADDR; {WITHOUT}"
+            );
+            self.tell(&Step::Warning { text });
         }
     }
 

@@ -103,6 +103,7 @@ struct Supervisor<'a> {
     handlers_lost: u32,
     /// Listeners that an earlier handler kept are out of reach; those of this generation on are not.
     overlaps_again_with: Option<u32>,
+    told_unseen: bool,
     /// This signal reached the program from the terminal already.
     sent_by_terminal: Option<i32>,
     ended: Option<u8>,
@@ -113,10 +114,8 @@ impl<'a> Supervisor<'a> {
         let signals = Signals::read(&READ)?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let watch = if options.watch.is_empty() { None } else { Some(Watch::new(&options.watch)?) };
-        let server = match &options.place {
-            Some(place) => Some(Server::open(place.path(&options.name, std::process::id()))?),
-            None => None,
-        };
+        let place = options.place.as_ref().map(|place| place.path(&options.name, std::process::id()));
+        let server = place.map(Server::open);
         let mut seed = [0u8; 8];
         rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
         let machine = Machine::new(options.rules.clone(), u64::from_ne_bytes(seed));
@@ -130,7 +129,7 @@ impl<'a> Supervisor<'a> {
             proven: None,
             before: None,
             before_lines: Vec::new(),
-            server,
+            server: None,
             watch,
             upwards: Upwards::new(std::env::var_os("NOTIFY_SOCKET").as_ref()),
             watchdog: watchdog(),
@@ -140,13 +139,23 @@ impl<'a> Supervisor<'a> {
             bound: Vec::new(),
             handlers_lost: 0,
             overlaps_again_with: None,
+            told_unseen: false,
             sent_by_terminal: None,
             ended: None,
             options,
         };
-        if supervisor.server.is_some() {
-            let name = supervisor.options.name.clone();
-            supervisor.tell(&Step::Reachable { name });
+        match server {
+            Some(Ok(server)) => {
+                supervisor.server = Some(server);
+                let name = supervisor.options.name.clone();
+                supervisor.tell(&Step::Reachable { name });
+            }
+            // The program matters more.
+            Some(Err(error)) => {
+                let text = format!("'inuse ctl' cannot reach this supervisor: {error}");
+                supervisor.tell(&Step::Warning { text });
+            }
+            None => {}
         }
         supervisor.start_keeping();
         Ok(supervisor)

@@ -104,9 +104,11 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn signalled(&mut self, signal: Arrived) {
-        let Arrived { number, from_terminal } = signal;
+        let Arrived { number, from_terminal, was_ignored } = signal;
         match number {
             libc::SIGCHLD => {}
+            // The terminal's signals are not for who was told to ignore them; those that somebody sends are.
+            _ if from_terminal && was_ignored => {}
             // A terminal that goes away ends its programs; a person or a script that sends this wants a restart.
             libc::SIGHUP if !from_terminal => {
                 self.handle(Event::Asked(Asker { connection: None, who: "SIGHUP".into() }));

@@ -275,6 +275,18 @@ fn a_crash_is_followed_by_pauses_that_grow_until_it_gives_up() {
 }
 
 #[test]
+fn without_overlap_a_crash_is_followed_when_nothing_is_left_of_it() {
+    let rules = Rules { overlap: false, ..rules() };
+    let crash = Event::Exited(1, Exit::Signal(libc::SIGKILL), true);
+    let mut machine = play(rules, &served(&[(4000, crash, &["signal 1 15"]), (5000, Event::Tick, &[])]));
+    let gone = machine.handle(Duration::from_millis(5100), Event::Gone(1, Exit::Signal(libc::SIGKILL)));
+    assert_eq!(gone.iter().filter_map(shown).count(), 0);
+    let due = machine.deadline().expect("a comeback");
+    let done: Vec<String> = machine.handle(due, Event::Tick).iter().filter_map(shown).collect();
+    assert_eq!(done, ["spawn 2 Proven"]);
+}
+
+#[test]
 fn giving_up_ends_with_the_status_of_the_last_failure() {
     let rules = Rules { give_up: Some(1), ..rules() };
     play(rules, &[(0, Event::Begin, &["spawn 1 Fresh"]), (10, ended(1, 7), &["exit 7"])]);

@@ -20,6 +20,8 @@ pub(in crate::hold) struct Signals {
     fd: OwnedFd,
     /// What was blocked before: bit `n - 1` for signal `n`.
     before: u64,
+    /// What was ignored before, as nohup(1) does it.
+    ignored: Vec<i32>,
 }
 
 /// A signal that came.
@@ -29,6 +31,8 @@ pub(in crate::hold) struct Arrived {
     pub(in crate::hold) number: i32,
     /// Whether the terminal sent it: then the program got it too.
     pub(in crate::hold) from_terminal: bool,
+    /// Whether whoever started us wanted it ignored (nohup(1), a shell's background job).
+    pub(in crate::hold) was_ignored: bool,
 }
 
 impl Signals {
@@ -53,7 +57,8 @@ impl Signals {
                 fd => OwnedFd::from_raw_fd(fd),
             }
         };
-        Ok(Signals { fd, before })
+        let ignored = numbers.iter().copied().filter(|number| is_ignored(*number)).collect();
+        Ok(Signals { fd, before, ignored })
     }
 
     /// The next one, if one has come.
@@ -65,7 +70,9 @@ impl Signals {
         let word = |at: usize| {
             record.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()).map_or(0, i32::from_ne_bytes)
         };
-        Some(Arrived { number: word(0), from_terminal: word(8) == SI_KERNEL })
+        let number = word(0);
+        let was_ignored = self.ignored.contains(&number);
+        Some(Arrived { number, from_terminal: word(8) == SI_KERNEL, was_ignored })
     }
 
     /// The mask that the program is to start with.
@@ -85,6 +92,15 @@ pub(in crate::hold) fn block_only(mask: u64) {
     let wanted = set((1..=64).filter(|n| mask & (1 << (n - 1)) != 0));
     // SAFETY: the set is valid; no old one is asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const wanted, std::ptr::null_mut()) };
+}
+
+fn is_ignored(number: i32) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only fills `now`, which is read when it succeeded.
+    unsafe {
+        libc::sigaction(number, std::ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 fn set(numbers: impl Iterator<Item = i32>) -> libc::sigset_t {

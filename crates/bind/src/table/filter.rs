@@ -127,15 +127,15 @@ impl Filter {
     }
 
     /// What needs the owner.
-    pub(super) fn fits_owner<'a>(
+    pub(super) fn fits_owner(
         &self,
         row: &Row,
         owner: &Ownership,
-        holders: impl Iterator<Item = (u32, Option<&'a Process>)> + Clone,
+        holders: &[(u32, Option<&Process>)],
     ) -> Fit {
         if !self.users.is_empty() {
             let known = |uid: Option<u32>| uid.is_some_and(|uid| self.users.contains(&uid));
-            let mut users = holders.clone().filter_map(|(_, process)| process?.uid).peekable();
+            let mut users = holders.iter().filter_map(|(_, process)| (*process)?.uid).peekable();
             let fits =
                 if users.peek().is_some() { users.any(|uid| known(Some(uid))) } else { known(row.uid) };
             if !fits {
@@ -147,9 +147,14 @@ impl Filter {
         }
         match owner {
             Ownership::Hidden | Ownership::NotAsked => Fit::Hidden,
-            _ if holders.into_iter().any(|(pid, process)| self.fits_process(pid, process)) => Fit::Yes,
+            _ if holders.iter().any(|&(pid, process)| self.fits_process(pid, process)) => Fit::Yes,
             _ => Fit::No,
         }
+    }
+
+    /// Whether it looks at owners at all.
+    pub(super) fn by_owner(&self) -> bool {
+        !self.users.is_empty() || self.by_process()
     }
 
     fn by_process(&self) -> bool {
@@ -250,7 +255,7 @@ mod tests {
         let held: Vec<(u32, Option<&Process>)> =
             owner.holdings().iter().map(|h| (h.pid, Some(&process))).collect();
         let row = Row { uid: Some(33), ..row("0.0.0.0:80", State::Listen) };
-        assert_eq!(filter.fits_owner(&row, &owner, held.into_iter()), expect, "{filter:?} {owner:?}");
+        assert_eq!(filter.fits_owner(&row, &owner, &held), expect, "{filter:?} {owner:?}");
     }
 
     fn held() -> Ownership {

@@ -30,7 +30,7 @@ pub fn gather(options: &TableOptions) -> Result<Seen<Table>, Error> {
     own(&mut table, &mut asked, &options.filter);
     describe(&mut table);
     narrow(&mut table, &options.filter);
-    table.rows.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    table.rows.sort();
     Ok(Seen { found: table, blind })
 }
 
@@ -202,29 +202,26 @@ fn note(blind: &mut Vec<BlindSpot>, spot: BlindSpot) {
 /// have shown in it. What closed meanwhile is left out.
 fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
     let open = table.rows.iter().filter(|row| row.inode != 0 && row.no_owner.is_none());
-    let wanted: Vec<Wanted> = open.map(|row| Wanted { inode: row.inode, uid: row.uid }).collect();
+    let mut wanted: Vec<Wanted> = open.map(|row| Wanted { inode: row.inode, uid: row.uid }).collect();
     if wanted.is_empty() {
         return;
     }
     let plain = FindOptions { cloexec: false, ..FindOptions::default() };
-    let seen = owners::find(&wanted, &FindOptions { beyond_processes: false, ..plain });
+    let seen = owners::find_all(&mut wanted, &FindOptions { beyond_processes: false, ..plain });
     let mut first_blind = seen.blind;
     let mut found = seen.found;
-    if found.values().any(|owner| !matches!(owner, Ownership::Held(_))) {
+    if !found.others().is_empty() {
         let there = still_there(asked, filter);
-        owners::settle(&mut found, |inode| there.as_ref().is_none_or(|there| there.contains(&inode)));
+        found.settle(|inode| there.as_ref().is_none_or(|there| there.binary_search(&inode).is_ok()));
         let me = rustix::process::geteuid().as_raw();
-        let unclear: Vec<Wanted> = wanted
-            .into_iter()
-            .filter(|wanted| match found.get(&wanted.inode) {
-                Some(Ownership::NotAsked) => true,
-                // A process of the same user shows; if the socket's does not, it is not merely in a table.
-                Some(Ownership::Hidden) => wanted.uid == Some(me),
-                _ => false,
-            })
-            .collect();
-        if !unclear.is_empty() {
-            let seen = owners::find(&unclear, &plain);
+        wanted.retain(|wanted| match found.others().get(&wanted.inode) {
+            Some(Ownership::NotAsked) => true,
+            // A process of the same user shows; if the socket's does not, it is not merely in a table.
+            Some(Ownership::Hidden) => wanted.uid == Some(me),
+            _ => false,
+        });
+        if !wanted.is_empty() {
+            let seen = owners::find_all(&mut wanted, &plain);
             found.extend(seen.found);
             // Both say what is hidden, the second with fewer sockets in mind.
             if first_blind.is_empty() {
@@ -233,51 +230,53 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
         }
     }
     table.owners_blind = first_blind;
-    table.rows.retain(|row| found.get(&row.inode) != Some(&Ownership::Gone));
+    if found.others().values().any(|owner| *owner == Ownership::Gone) {
+        table.rows.retain(|row| found.others().get(&row.inode) != Some(&Ownership::Gone));
+    }
     table.owners = found;
 }
 
 /// The inodes that the same walks bring now; `None` where they fail.
-fn still_there(asked: &mut [SockDiag], filter: &Filter) -> Option<BTreeSet<u64>> {
-    let mut there = BTreeSet::new();
+fn still_there(asked: &mut [SockDiag], filter: &Filter) -> Option<Vec<u64>> {
+    let mut there = Vec::new();
     for diag in asked {
         for protocol in filter.protocols() {
             let walked = walk(diag, protocol, filter, &mut |socket| {
-                there.insert(socket.inode);
+                there.push(socket.inode);
             });
             if !walked.is_ok_and(|walked| !walked.interrupted) {
                 return None;
             }
         }
     }
+    there.sort_unstable();
     Some(there)
 }
 
 /// Reads each owner once.
 fn describe(table: &mut Table) {
-    let pids: BTreeSet<u32> =
-        table.owners.values().flat_map(|owner| owner.holdings()).map(|holding| holding.pid).collect();
+    let pids: BTreeSet<u32> = table.owners.pids().collect();
     table.processes = pids.into_iter().filter_map(|pid| Some((pid, process::brief(pid)?))).collect();
 }
 
 /// Leaves out what the filter does not want, and counts what it cannot judge.
 fn narrow(table: &mut Table, filter: &Filter) {
+    if !filter.by_owner() {
+        return;
+    }
     let mut rows = std::mem::take(&mut table.rows);
     let mut hidden = 0;
-    rows.retain(|row| match filter.fits_owner(row, table.owner(row), table.holders(row)) {
-        Fit::Yes => true,
-        Fit::No => false,
-        Fit::Hidden => {
-            hidden += 1;
-            false
+    rows.retain(|row| {
+        let owner = table.owner(row);
+        match filter.fits_owner(row, &owner, &table.holders_of(&owner)) {
+            Fit::Yes => true,
+            Fit::No => false,
+            Fit::Hidden => {
+                hidden += 1;
+                false
+            }
         }
     });
     table.rows = rows;
     table.hidden_elsewhere = hidden;
-}
-
-/// Protocol, port, address; then what tells rows of one address apart.
-fn order(row: &Row) -> impl Ord + '_ {
-    let port = row.address.port();
-    (Protocol::of(&row.address), port, &row.address, row.place, row.state, row.remote, row.inode)
 }

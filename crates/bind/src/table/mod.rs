@@ -7,12 +7,15 @@
 
 mod filter;
 mod gather;
+mod rows;
 
 pub use filter::{Filter, Pattern, Protocol};
 pub use gather::gather;
+pub use rows::Rows;
 
 use inuse_kernel::elsewhere::Place;
 use inuse_kernel::netns::NetnsName;
+use inuse_kernel::owners::Owners;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
 use inuse_rules::{Address, BlindSpot, Socket, State};
 use std::collections::BTreeMap;
@@ -87,7 +90,7 @@ pub struct Table {
     /// Inode of the caller's own namespace.
     pub own_netns: Option<u64>,
     /// The rows.
-    pub rows: Vec<Row>,
+    pub rows: Rows,
     /// The processes that own one of them, by pid, in brief.
     pub processes: BTreeMap<u32, Process>,
     /// Names of interfaces that sockets are bound to, by namespace and index.
@@ -97,46 +100,26 @@ pub struct Table {
     /// Why owners are hidden, where some are.
     pub owners_blind: Vec<BlindSpot>,
     /// Who has a socket open, by its inode.
-    pub owners: BTreeMap<u64, Ownership>,
+    pub owners: Owners,
 }
 
 impl Table {
     /// Who has it open.
-    pub fn owner(&self, row: &Row) -> &Ownership {
-        match row.no_owner {
-            Some(why) => nobody(why),
-            None => self.owners.get(&row.inode).unwrap_or(NOT_ASKED),
-        }
+    pub fn owner(&self, row: &Row) -> Ownership {
+        row.no_owner.map_or_else(|| self.owners.get(row.inode), Ownership::Nobody)
     }
 
     /// The processes that hold it, carry it or registered it, each once.
-    pub fn holders<'a>(&'a self, row: &Row) -> impl Iterator<Item = (u32, Option<&'a Process>)> + Clone {
-        let holdings = self.owner(row).holdings();
-        // A process with several tables of open files stands there once for each, one behind the other.
-        let first = |at: usize| at == 0 || holdings[at - 1].pid != holdings[at].pid;
-        (0..holdings.len())
-            .filter(move |&at| first(at))
-            .map(|at| (holdings[at].pid, self.processes.get(&holdings[at].pid)))
+    pub fn holders(&self, row: &Row) -> Vec<(u32, Option<&Process>)> {
+        self.holders_of(&self.owner(row))
     }
-}
 
-const NOT_ASKED: &Ownership = &Ownership::NotAsked;
-
-/// The same by reference, for every row alike.
-fn nobody(why: NoOwner) -> &'static Ownership {
-    const TIME_WAIT: &Ownership = &Ownership::Nobody(NoOwner::TimeWait);
-    const ORPHAN: &Ownership = &Ownership::Nobody(NoOwner::Orphan);
-    const ACCEPT_QUEUE: &Ownership = &Ownership::Nobody(NoOwner::AcceptQueue);
-    const REQUEST: &Ownership = &Ownership::Nobody(NoOwner::Request);
-    const KERNEL: &Ownership = &Ownership::Nobody(NoOwner::Kernel);
-    const OTHER: &Ownership = &Ownership::Nobody(NoOwner::OtherPidNamespace);
-    match why {
-        NoOwner::TimeWait => TIME_WAIT,
-        NoOwner::Orphan => ORPHAN,
-        NoOwner::AcceptQueue => ACCEPT_QUEUE,
-        NoOwner::Request => REQUEST,
-        NoOwner::Kernel => KERNEL,
-        NoOwner::OtherPidNamespace => OTHER,
+    /// The processes of such an owner, each once.
+    pub fn holders_of(&self, owner: &Ownership) -> Vec<(u32, Option<&Process>)> {
+        // A process with several tables of open files stands there once for each, one behind the other.
+        let by_process = owner.holdings().chunk_by(|a, b| a.pid == b.pid);
+        let pids = by_process.filter_map(|holdings| holdings.first()).map(|holding| holding.pid);
+        pids.map(|pid| (pid, self.processes.get(&pid))).collect()
     }
 }
 

@@ -15,7 +15,6 @@ use inuse_rules::address::{Address, UnixName, escape};
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 const HEADING: Style = Style::new().bold();
@@ -48,17 +47,16 @@ pub fn table(table: &Table, output: &mut Output) {
 
 /// The table in chunks of whole lines, fitted to that many columns.
 pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
-    let lines = lines(table);
-    if lines.is_empty() {
+    if table.rows.is_empty() {
         return;
     }
     // Made twice rather than kept: there may be a hundred thousand of them.
     let states = table.rows.iter().any(|row| !row.serves());
     let mut widths = [0; HEAD.len()];
     let mut widest_inet = 0;
-    for line in &lines {
-        let cells = cells(table, line.clone(), states);
-        if table.rows[line.start].address.port().is_some() {
+    for line in lines(table) {
+        let cells = cells(table, &line, states);
+        if line.first().is_some_and(|row| row.address.port().is_some()) {
             widest_inet = cells[ADDRESS].width().max(widest_inet);
         }
         for (column, (width, cell)) in widths.iter_mut().zip(cells).enumerate() {
@@ -72,8 +70,8 @@ pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
     fit(&mut widths, widest_inet.max(HEAD[ADDRESS].len()), columns);
     let head = text_line(&HEAD.map(String::from), &widths);
     let mut text = format!("{HEADING}{}{HEADING:#}\n", head.trim_end());
-    for line in lines {
-        text.push_str(text_line(&cells(table, line, states), &widths).trim_end());
+    for line in lines(table) {
+        text.push_str(text_line(&cells(table, &line, states), &widths).trim_end());
         text.push('\n');
         if text.len() > CHUNK {
             out(&text);
@@ -96,7 +94,7 @@ pub fn closing(seen: &Seen<Table>, filter: &Filter, as_root: &Command) -> Vec<St
             false => format!("nothing listens{widened}"),
         });
     }
-    let hidden = table.rows.iter().filter(|row| *table.owner(row) == Ownership::Hidden).count();
+    let hidden = table.rows.iter().filter(|row| table.owner(row) == Ownership::Hidden).count();
     let root = rustix::process::geteuid().is_root();
     let (whose, remedy) =
         if root { ("", String::new()) } else { (" of other users", format!("; to see them: {as_root}")) };
@@ -123,18 +121,15 @@ fn sockets(count: usize) -> String {
 }
 
 /// Rows that make one line: of one address, waiting for others, by the same programs.
-fn lines(table: &Table) -> Vec<Range<usize>> {
-    let mut lines: Vec<Range<usize>> = Vec::new();
-    for (at, row) in table.rows.iter().enumerate() {
-        if let Some(last) = lines.last_mut()
-            && same_service(table, &table.rows[last.start], row)
-        {
-            last.end = at + 1;
-        } else {
-            lines.push(at..at + 1);
+fn lines(table: &Table) -> impl Iterator<Item = Vec<Row>> {
+    let mut rows = table.rows.iter().peekable();
+    std::iter::from_fn(move || {
+        let mut line = vec![rows.next()?];
+        while let Some(row) = rows.next_if(|row| same_service(table, &line[0], row)) {
+            line.push(row);
         }
-    }
-    lines
+        Some(line)
+    })
 }
 
 fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
@@ -142,7 +137,7 @@ fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
         let told = |process: &Process| {
             (program(process).to_vec(), process.uid, process.unit.as_ref().map(|u| u.name.clone()))
         };
-        table.holders(row).map(|(_, process)| process.map(told)).collect()
+        table.holders(row).into_iter().map(|(_, process)| process.map(told)).collect()
     };
     let held = |row| matches!(table.owner(row), Ownership::Held(_));
     a.serves()
@@ -153,8 +148,7 @@ fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
         && named(a) == named(b)
 }
 
-fn cells(table: &Table, line: Range<usize>, states: bool) -> Cells {
-    let rows = table.rows.get(line).unwrap_or_default();
+fn cells(table: &Table, rows: &[Row], states: bool) -> Cells {
     let Some(row) = rows.first() else { return Cells::default() };
     let mut holders: Vec<(u32, Option<&Process>)> = rows.iter().flat_map(|row| table.holders(row)).collect();
     holders.sort_by_key(|(pid, _)| *pid);
@@ -217,7 +211,7 @@ fn unix(name: &UnixName) -> String {
 
 fn pids(table: &Table, row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
     if holders.is_empty() {
-        return if *table.owner(row) == Ownership::Hidden { "?".into() } else { "-".into() };
+        return if table.owner(row) == Ownership::Hidden { "?".into() } else { "-".into() };
     }
     let pids: Vec<String> = holders.iter().map(|(pid, _)| pid.to_string()).collect();
     pids.join(",")
@@ -237,7 +231,7 @@ fn users(row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
 }
 
 fn programs(table: &Table, rows: &[Row], holders: &[(u32, Option<&Process>)]) -> String {
-    let owner = rows.first().map_or(&Ownership::NotAsked, |row| table.owner(row));
+    let owner = rows.first().map_or(Ownership::NotAsked, |row| table.owner(row));
     let named = each(holders, |process| {
         let name = escape(program(process));
         Some(match process.publishes.as_ref().map(|p| (p.container_ip, p.container_port)) {

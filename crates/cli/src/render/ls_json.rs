@@ -74,7 +74,7 @@ pub fn write(seen: &Seen<Table>, out: &mut dyn FnMut(&str)) {
     let mut text = format!("{},\"sockets\":[", head.trim_end().trim_end_matches('}'));
     for (at, row) in table.rows.iter().enumerate() {
         text.push_str(if at == 0 { "\n" } else { ",\n" });
-        text.push_str(to_text(&socket(table, row)).trim_end());
+        text.push_str(to_text(&socket(table, &row)).trim_end());
         if text.len() > CHUNK {
             out(&text);
             text.clear();
@@ -118,7 +118,7 @@ fn socket(table: &Table, row: &Row) -> SocketView {
         recv_q: row.recv_q,
         send_q: row.send_q,
         owners: owner.holdings().iter().map(|h| self::owner(h, table.processes.get(&h.pid))).collect(),
-        no_owner: no_owner(owner),
+        no_owner: no_owner(&owner),
     }
 }
 

@@ -120,8 +120,8 @@ pub fn can_list_open_sockets() -> Result<(), Error> {
 }
 
 /// Whether the caller has the capabilities; a program may be refused all the same.
-pub(crate) fn may_load() -> bool {
-    run::privileged("a program").is_ok()
+pub(crate) fn may_load() -> Result<(), Error> {
+    run::privileged(OPEN_SOCKETS)
 }
 
 /// Where this kernel keeps things. It does not change while the kernel runs, so it is looked up once.

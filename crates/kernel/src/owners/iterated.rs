@@ -10,6 +10,7 @@ use super::{FindOptions, Road, unseen, walk};
 use crate::bpf::{self, List, OpenSocket};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 
 /// Loading the program takes as long as reading so many descriptors in /proc.
 const WORTH_LOADING: u64 = 2000;
@@ -23,58 +24,103 @@ pub(super) fn in_tables(
     wanted: &Inodes,
     options: &FindOptions,
 ) -> Option<Hits> {
-    let worth_it = match options.road {
-        Road::Proc => false,
-        Road::Iterator | Road::OlderIterator => true,
-        Road::Quicker => bpf::may_load() && walk::has_descriptors(root, pids, WORTH_LOADING),
-    };
-    // The iterator tells ids of the first pid namespace.
-    if !worth_it || !unseen::in_first_pid_namespace(root) || !unseen::foreign_proc(root).is_empty() {
+    if obstacle(root, pids, options.road).is_some() {
         return None;
     }
     let lists: &[List] = match options.road {
         Road::OlderIterator => &[List::Files],
         _ => &[List::Tables, List::Files],
     };
-    let mut open = lists.iter().find_map(|&list| listed(list, wanted))?;
+    let found = lists.iter().find_map(|&list| listed(list, wanted))?;
+    if !options.cloexec {
+        return Some(found);
+    }
     let mut hits = Hits::default();
-    for (tid, socket) in each_table_once(&mut open) {
-        let place = Place { pid: socket.pid, tid, fd: socket.fd };
-        if !options.cloexec {
-            hits.add(place, socket.inode, None);
-            continue;
-        }
+    for hit in found.into_sorted() {
+        let place = hit.place();
         let looked = walk::descriptor(root, place, |entry| hits.take(entry, wanted, true));
         // A security policy may hide from /proc what the iterator shows. Other failures: closed meanwhile.
         if let Err(Errno::ACCESS | Errno::PERM) = looked {
-            hits.add(place, socket.inode, Some(&|| None));
+            hits.add(place, hit.inode, None);
         }
     }
     Some(hits)
 }
 
-/// The descriptors of these sockets; `None` where that list cannot be had, or is too long.
-fn listed(list: List, wanted: &Inodes) -> Option<Vec<OpenSocket>> {
-    let mut open = Vec::new();
-    let listed = bpf::open_sockets(list, wanted.sorted(), &mut |socket| {
-        if wanted.has(socket.inode) && open.len() <= MOST_OPEN {
-            open.push(socket);
+/// Why this road is not taken, as far as that shows without loading a program.
+fn obstacle(root: &OwnedFd, pids: &[u32], road: Road) -> Option<String> {
+    if road == Road::Proc {
+        return Some("/proc is asked for".to_owned());
+    }
+    if road == Road::Quicker {
+        if let Err(error) = bpf::may_load() {
+            return Some(error.to_string());
         }
-    });
-    (listed.is_ok() && open.len() <= MOST_OPEN).then_some(open)
+        if !walk::has_descriptors(root, pids, WORTH_LOADING) {
+            return Some(format!("fewer than {WORTH_LOADING} files are open, which /proc shows as soon"));
+        }
+    }
+    if !unseen::in_first_pid_namespace(root) || !unseen::foreign_proc(root).is_empty() {
+        return Some("it tells process ids of the first pid namespace only".to_owned());
+    }
+    None
 }
 
-/// The descriptors, those of a table that tasks share only once: as its process's, or where the main thread
-/// has another table or none, as those of the first thread.
-fn each_table_once(open: &mut [OpenSocket]) -> impl Iterator<Item = (Option<u32>, &OpenSocket)> {
-    open.sort_unstable();
-    open.chunk_by(|a, b| (a.pid, a.table) == (b.pid, b.table)).flat_map(|table| {
-        let main = table.iter().any(|socket| socket.tid == socket.pid);
-        let first = table.iter().map(|socket| socket.tid).min();
-        let shown = table.first().filter(|_| main).map(|socket| socket.pid).or(first);
-        let of_it = table.iter().filter(move |socket| Some(socket.tid) == shown);
-        of_it.map(move |socket| (shown.filter(|_| !main), socket))
-    })
+/// Why the next search goes through /proc alone; `None` where a program can be loaded and is worth it.
+pub(super) fn why_not(root: &OwnedFd, pids: &[u32]) -> Option<String> {
+    obstacle(root, pids, Road::Quicker)
+        .or_else(|| bpf::can_list_open_sockets().err().map(|error| error.to_string()))
+}
+
+/// The descriptors of these sockets; `None` where that list cannot be had, or is too long.
+fn listed(list: List, wanted: &Inodes) -> Option<Hits> {
+    let mut found = Hits::default();
+    let mut tables = Tables::default();
+    let listed = bpf::open_sockets(list, wanted.sorted(), &mut |socket| {
+        if wanted.has(socket.inode)
+            && found.len() <= MOST_OPEN
+            && let Some(place) = tables.place(socket)
+        {
+            found.add(place, socket.inode, None);
+        }
+    });
+    tables.of_threads().for_each(|(place, inode)| found.add(place, inode, None));
+    (listed.is_ok() && found.len() <= MOST_OPEN).then_some(found)
+}
+
+/// Shows the descriptors of a table that tasks share only once: as its process's, or where the main thread has
+/// another table or none, as those of the first thread.
+#[derive(Default)]
+struct Tables {
+    /// The table of each process's main thread.
+    main: BTreeMap<u32, u64>,
+    /// What other threads show.
+    threads: Vec<OpenSocket>,
+}
+
+impl Tables {
+    /// Where a descriptor of a main thread is; one of another is kept.
+    fn place(&mut self, socket: OpenSocket) -> Option<Place> {
+        if socket.tid == socket.pid {
+            self.main.insert(socket.pid, socket.table);
+            return Some(Place { pid: socket.pid, tid: None, fd: socket.fd });
+        }
+        if self.threads.len() <= MOST_OPEN {
+            self.threads.push(socket);
+        }
+        None
+    }
+
+    /// What was kept, without the tables that are those of main threads.
+    fn of_threads(&mut self) -> impl Iterator<Item = (Place, u64)> {
+        self.threads.retain(|socket| self.main.get(&socket.pid) != Some(&socket.table));
+        self.threads.sort_unstable();
+        self.threads.chunk_by(|a, b| (a.pid, a.table) == (b.pid, b.table)).flat_map(|table| {
+            let first = table.iter().map(|socket| socket.tid).min();
+            let of_it = table.iter().filter(move |socket| Some(socket.tid) == first);
+            of_it.map(move |socket| (Place { pid: socket.pid, tid: first, fd: socket.fd }, socket.inode))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -84,8 +130,11 @@ mod tests {
     #[test]
     fn a_table_counts_once() {
         let open = |pid, table, tid, fd| OpenSocket { pid, table, tid, fd, inode: 7 };
-        let check = |mut given: Vec<OpenSocket>, expect: &[(Option<u32>, u32, u32)]| {
-            let found: Vec<_> = each_table_once(&mut given).map(|(tid, s)| (tid, s.pid, s.fd)).collect();
+        let check = |given: Vec<OpenSocket>, expect: &[(Option<u32>, u32, u32)]| {
+            let mut tables = Tables::default();
+            let mut found: Vec<Place> = given.into_iter().filter_map(|socket| tables.place(socket)).collect();
+            found.extend(tables.of_threads().map(|(place, _)| place));
+            let found: Vec<_> = found.into_iter().map(|place| (place.tid, place.pid, place.fd)).collect();
             assert_eq!(found, expect);
         };
         check(vec![], &[]);

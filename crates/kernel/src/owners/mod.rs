@@ -17,12 +17,15 @@
 
 mod call;
 mod flight;
+mod found;
 mod hits;
 #[cfg(feature = "bpf")]
 mod iterated;
 mod ring;
 mod unseen;
 mod walk;
+
+pub use found::Owners;
 
 use crate::procfs;
 use crate::seen::Seen;
@@ -85,19 +88,29 @@ impl Default for FindOptions {
 
 /// Finds who has these sockets open: an entry for each wanted inode that is not 0.
 pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Ownership>> {
-    let uids: BTreeMap<u64, Option<u32>> =
-        wanted.iter().filter(|w| w.inode != 0).map(|w| (w.inode, w.uid)).collect();
-    if uids.is_empty() {
+    let seen = find_all(&mut wanted.to_vec(), options);
+    Seen { found: seen.found.into_map(), blind: seen.blind }
+}
+
+/// The same for many sockets, in little room: those wanted are sorted, each once.
+pub fn find_all(wanted: &mut Vec<Wanted>, options: &FindOptions) -> Seen<Owners> {
+    wanted.retain(|wanted| wanted.inode != 0);
+    // Of what is wanted twice the one counts that says whose it is.
+    wanted.sort_unstable_by_key(|wanted| (wanted.inode, std::cmp::Reverse(wanted.uid)));
+    wanted.dedup_by_key(|wanted| wanted.inode);
+    if wanted.is_empty() {
         return Seen::default();
     }
-    let all = Inodes::new(uids.keys().copied());
+    let all = Inodes::new(wanted.iter().map(|wanted| wanted.inode));
     let listed = procfs::open_root().and_then(|root| Ok((walk::processes(&root)?, root)));
     let (mut pids, root) = match listed {
         Ok(listed) => listed,
         Err(error) => {
             let what = format!("owners of sockets: /proc cannot be read ({error})");
             let blind = vec![BlindSpot { what, remedy: "mount proc on /proc".to_owned() }];
-            return Seen { found: uids.into_keys().map(|inode| (inode, Ownership::Hidden)).collect(), blind };
+            let mut found = Owners::default();
+            all.iter().for_each(|inode| found.insert(inode, Ownership::Hidden));
+            return Seen { found, blind };
         }
     };
     if options.deadline.is_some() {
@@ -105,15 +118,11 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
         pids.reverse();
     }
     let (hits, walked) = holders(&root, &pids, &all, options);
-    let mut found: BTreeMap<u64, Ownership> = hits
-        .into_holdings()
-        .into_iter()
-        .map(|(inode, holdings)| (inode, Ownership::Held(holdings)))
-        .collect();
+    let mut found = Owners::new(hits);
     let mut blind = unseen::foreign_proc(&root);
     let mut late = walked.unread.len();
 
-    let missing = Inodes::new(uids.keys().copied().filter(|inode| !found.contains_key(inode)));
+    let missing = Inodes::new(all.iter().filter(|&inode| !found.is_held(inode)));
     if !missing.is_empty() {
         let sorted = Refused::sort(&root, &walked.refused);
         let mut beyond = Beyond::default();
@@ -127,7 +136,8 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
         let view = View::take(&root, sorted.hiding.into_iter().chain(beyond.walked.refused.iter().copied()));
         let mut unexplained = Vec::new();
         for inode in missing.iter() {
-            let uid = uids.get(&inode).copied().flatten();
+            let uid =
+                wanted.binary_search_by_key(&inode, |wanted| wanted.inode).ok().and_then(|at| wanted[at].uid);
             let owner = beyond.owner(inode).unwrap_or_else(|| {
                 unexplained.push(uid);
                 let hidden = view.hides() && !view.is_own(uid);
@@ -147,11 +157,23 @@ pub fn find(wanted: &[Wanted], options: &FindOptions) -> Seen<BTreeMap<u64, Owne
     Seen { found, blind }
 }
 
+/// Why a search by the quicker road goes through /proc alone: the reason for people, who may lack a privilege.
+/// `None` where the iterator is used.
+pub fn why_not_iterated() -> Option<String> {
+    #[cfg(feature = "bpf")]
+    {
+        let root = procfs::open_root().ok()?;
+        iterated::why_not(&root, &walk::processes(&root).ok()?)
+    }
+    #[cfg(not(feature = "bpf"))]
+    Some("this program was built without it".to_owned())
+}
+
 /// Step 1, by the quicker road as far as it leads, and then in /proc.
 fn holders(root: &OwnedFd, pids: &[u32], wanted: &Inodes, options: &FindOptions) -> (Hits, Walked) {
     #[cfg(feature = "bpf")]
     if let Some(mut hits) = iterated::in_tables(root, pids, wanted, options) {
-        let missing = Inodes::new(wanted.iter().filter(|&inode| !hits.has(inode)));
+        let missing = hits.missing(wanted);
         if missing.is_empty() {
             return (hits, Walked::default());
         }

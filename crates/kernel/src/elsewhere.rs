@@ -15,23 +15,93 @@ use std::os::unix::fs::MetadataExt;
 /// How many namespaces to enter where the caller has no opinion.
 pub const DEFAULT_LIMIT: usize = 64;
 
-/// The listeners (for udp, the sockets) of that port in the namespaces of visible processes and of
-/// ip-netns(8), other than `own`; at most `limit` namespaces are entered.
-pub fn elsewhere(own: &Netns, transport: Transport, port: u16, limit: usize) -> Seen<Vec<Elsewhere>> {
-    let query = InetQuery::listeners(transport, port);
-    everywhere_else(own, limit, |diag, take| diag.inet(&query, take))
+/// The other network namespaces of visible processes and of ip-netns(8), each opened once however much is asked.
+pub struct Others {
+    open: Vec<(u64, u32, SockDiag)>,
+    /// How many may not be entered.
+    closed: usize,
+    blind: Vec<BlindSpot>,
 }
 
-/// The unix sockets bound to that file in those namespaces: a path is served across them, while a list
-/// of unix sockets shows one namespace only.
-pub fn unix_elsewhere(own: &Netns, file: FileId, limit: usize) -> Seen<Vec<Elsewhere>> {
-    everywhere_else(own, limit, |diag, take| {
-        diag.unix(States::ALL, &mut |row| {
-            if row.socket.file == Some(file) {
-                take(row.socket);
+impl Others {
+    /// Enters those other than `own`, at most `limit` of them.
+    pub fn open(own: &Netns, limit: usize) -> Others {
+        let (mut candidates, unreadable) = candidates();
+        if let Some(inode) = own.inode() {
+            candidates.remove(&inode);
+        }
+        let mut others =
+            Others { open: Vec::new(), closed: 0, blind: unseen(unreadable).into_iter().collect() };
+        if candidates.len() > limit {
+            let (more, all) = (candidates.len() - limit, candidates.len());
+            others.blind.push(BlindSpot {
+                what: format!("{more} of {all} other network namespaces"),
+                remedy: "name one with --netns".into(),
+            });
+        }
+        for (inode, candidate) in candidates.into_iter().take(limit) {
+            match Netns::open(&candidate.name).and_then(|netns| SockDiag::open(&netns)) {
+                Ok(diag) => others.open.push((inode, candidate.pid, diag)),
+                Err(error) => others.closed += usize::from(!ended(&error)),
             }
+        }
+        others
+    }
+
+    /// The listeners (for udp, the sockets) of that port.
+    pub fn listeners(&mut self, transport: Transport, port: u16) -> Seen<Vec<Elsewhere>> {
+        let query = InetQuery::listeners(transport, port);
+        self.ask(|diag, take| diag.inet(&query, take))
+    }
+
+    /// The unix sockets bound to that file: a path is served across namespaces, while a list of unix sockets
+    /// shows one only.
+    pub fn unix(&mut self, file: FileId) -> Seen<Vec<Elsewhere>> {
+        self.ask(|diag, take| {
+            diag.unix(States::ALL, &mut |row| {
+                if row.socket.file == Some(file) {
+                    take(row.socket);
+                }
+            })
         })
-    })
+    }
+
+    /// Asks the same in each of them.
+    fn ask(
+        &mut self,
+        ask: impl Fn(&mut SockDiag, &mut dyn FnMut(Socket)) -> Result<Walked, Error>,
+    ) -> Seen<Vec<Elsewhere>> {
+        let mut found = Vec::new();
+        let mut closed = self.closed;
+        for (netns, pid, diag) in &mut self.open {
+            let mut take = |socket| found.push(Elsewhere { netns: *netns, pid: *pid, socket });
+            closed += usize::from(ask(diag, &mut take).is_err_and(|error| !ended(&error)));
+        }
+        let mut blind = self.blind.clone();
+        if closed > 0 {
+            let namespaces = if closed == 1 { "namespace" } else { "namespaces" };
+            blind.push(BlindSpot {
+                what: format!("the sockets of {closed} other network {namespaces}, which may not be entered"),
+                remedy: privileged_remedy("root"),
+            });
+        }
+        Seen { found, blind }
+    }
+}
+
+/// A namespace that ended meanwhile is no blind spot.
+fn ended(error: &Error) -> bool {
+    matches!(error, Error::NotThere { .. } | Error::Gone { .. })
+}
+
+/// [`Others::listeners`] for one question.
+pub fn elsewhere(own: &Netns, transport: Transport, port: u16, limit: usize) -> Seen<Vec<Elsewhere>> {
+    Others::open(own, limit).listeners(transport, port)
+}
+
+/// [`Others::unix`] for one question.
+pub fn unix_elsewhere(own: &Netns, file: FileId, limit: usize) -> Seen<Vec<Elsewhere>> {
+    Others::open(own, limit).unix(file)
 }
 
 /// A network namespace that somebody lives in, or that ip-netns(8) keeps.
@@ -48,45 +118,6 @@ pub fn places() -> Seen<Vec<Place>> {
     let (candidates, unreadable) = candidates();
     let found = candidates.into_iter().map(|(inode, candidate)| Place { inode, name: candidate.name });
     Seen { found: found.collect(), blind: unseen(unreadable).into_iter().collect() }
-}
-
-/// Asks the same in each namespace that may be entered.
-fn everywhere_else(
-    own: &Netns,
-    limit: usize,
-    ask: impl Fn(&mut SockDiag, &mut dyn FnMut(Socket)) -> Result<Walked, Error>,
-) -> Seen<Vec<Elsewhere>> {
-    let mut found = Vec::new();
-    let mut blind = Vec::new();
-    let (mut candidates, unreadable) = candidates();
-    if let Some(inode) = own.inode() {
-        candidates.remove(&inode);
-    }
-    blind.extend(unseen(unreadable));
-    if candidates.len() > limit {
-        blind.push(BlindSpot {
-            what: format!("{} of {} other network namespaces", candidates.len() - limit, candidates.len()),
-            remedy: "name one with --netns".into(),
-        });
-    }
-    let mut closed = 0;
-    for (netns, candidate) in candidates.into_iter().take(limit) {
-        let mut take = |socket| found.push(Elsewhere { netns, pid: candidate.pid, socket });
-        let asked = Netns::open(&candidate.name)
-            .and_then(|netns| SockDiag::open(&netns))
-            .and_then(|mut diag| ask(&mut diag, &mut take));
-        // One that ended meanwhile is no blind spot.
-        let ended = matches!(asked, Err(Error::NotThere { .. } | Error::Gone { .. }));
-        closed += usize::from(asked.is_err() && !ended);
-    }
-    if closed > 0 {
-        let namespaces = if closed == 1 { "namespace" } else { "namespaces" };
-        blind.push(BlindSpot {
-            what: format!("the sockets of {closed} other network {namespaces}, which may not be entered"),
-            remedy: privileged_remedy("root"),
-        });
-    }
-    Seen { found, blind }
 }
 
 /// A way into a namespace.

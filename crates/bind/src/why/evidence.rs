@@ -3,8 +3,9 @@
 
 use super::Asker;
 use super::facts::{bound_itself, learn_options};
+use inuse_kernel::elsewhere::{self, Others};
 use inuse_kernel::sockdiag::InetQuery;
-use inuse_kernel::{elsewhere, owners, process};
+use inuse_kernel::{owners, process};
 use inuse_rules::snapshot::PathFact;
 use inuse_rules::{Address, Attempt, Outcome, Ownership, Snapshot, Socket, State, Transport, judge};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,11 @@ impl Asker {
         snapshot.peers = peers;
     }
 
+    /// The other network namespaces, opened at the first question about them.
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_with(|| Others::open(&self.netns, elsewhere::DEFAULT_LIMIT))
+    }
+
     /// Nobody is in the way here: who listens there in another network namespace?
     fn elsewhere(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt]) {
         let Some(first) = attempts.first() else { return };
@@ -96,8 +102,7 @@ impl Asker {
             (Address::Inet { transport, local, .. }, _) => {
                 let free = attempts.iter().any(|attempt| judge(snapshot, attempt).outcome == Outcome::Ok);
                 if free && local.port() != 0 && snapshot.sockets.is_empty() {
-                    let seen =
-                        elsewhere::elsewhere(&self.netns, *transport, local.port(), elsewhere::DEFAULT_LIMIT);
+                    let seen = self.others().listeners(*transport, local.port());
                     // A namespace that may not be entered takes nothing away from "free here".
                     snapshot.elsewhere = seen.found;
                 }
@@ -105,7 +110,7 @@ impl Asker {
             (Address::Unix { .. }, Some(PathFact::Exists { file, .. }))
                 if !snapshot.sockets.iter().any(|socket| socket.file == Some(*file)) =>
             {
-                let seen = elsewhere::unix_elsewhere(&self.netns, *file, elsewhere::DEFAULT_LIMIT);
+                let seen = self.others().unix(*file);
                 snapshot.coverage.unix_everywhere = snapshot.coverage.unix && seen.blind.is_empty();
                 snapshot.elsewhere = seen.into_found(&mut snapshot.blind);
             }

@@ -11,6 +11,7 @@ mod facts;
 mod probe;
 
 use inuse_kernel::Error;
+use inuse_kernel::elsewhere::Others;
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::sockdiag::SockDiag;
 use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Verdict, diagnose, judge};
@@ -46,6 +47,8 @@ pub struct Asker {
     owners_within: Option<Duration>,
     /// When the search for owners must be over.
     owners_deadline: Option<Instant>,
+    /// The other network namespaces, once something was asked there.
+    others: Option<Others>,
 }
 
 /// An answer and everything it rests on.
@@ -75,6 +78,7 @@ impl Asker {
             probe: options.probe,
             owners_within: options.owners_within,
             owners_deadline: None,
+            others: None,
         })
     }
 
@@ -85,6 +89,8 @@ impl Asker {
 
     /// The whole answer: verdicts, cause, holders and their owners, cures.
     pub fn why(&mut self, attempt: &Attempt) -> Report {
+        // Namespaces come and go between two questions.
+        self.others = None;
         let snapshot = Arc::new(self.gather(std::slice::from_ref(attempt)));
         Report { diagnosis: diagnose(&snapshot, attempt), snapshot }
     }
@@ -96,6 +102,7 @@ impl Asker {
             (Some((t, a, _)), Some((u, b, _))) => (t, a.port()) == (u, b.port()),
             _ => false,
         };
+        self.others = None;
         let mut reports = Vec::new();
         for group in attempts.chunk_by(together) {
             let snapshot = Arc::new(self.gather(group));

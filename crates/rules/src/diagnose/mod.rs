@@ -30,7 +30,8 @@ pub fn diagnose(snapshot: &Snapshot, attempt: &Attempt) -> Diagnosis {
     let verdict = judge(snapshot, attempt);
     let (plain, reuseaddr, reuseport) = (with(false, false), with(true, false), with(false, true));
     let naming = name::name(snapshot, attempt, &verdict);
-    let case = Case { snapshot, attempt, verdict: &verdict, reuseaddr: &reuseaddr, naming: &naming };
+    let case =
+        Case { snapshot, attempt, verdict: &verdict, plain: &plain, reuseaddr: &reuseaddr, naming: &naming };
     let summary = summary::summary(&case);
     let cures = cures::cures(&case);
     let mut warnings = warnings(snapshot, attempt);
@@ -56,6 +57,7 @@ struct Case<'a> {
     snapshot: &'a Snapshot,
     attempt: &'a Attempt,
     verdict: &'a Verdict,
+    plain: &'a Verdict,
     reuseaddr: &'a Verdict,
     naming: &'a Naming,
 }
@@ -102,10 +104,8 @@ fn shared(snapshot: &Snapshot, case: &Case) -> Option<String> {
         (Outcome::Refused(_), Outcome::Ok) => "SO_REUSEADDR",
         _ => return None,
     };
-    let plain = Attempt { reuseaddr: false, reuseport: false, ..case.attempt.clone() };
-    let verdict = judge(snapshot, &plain);
     let mut servers =
-        verdict.by().iter().filter_map(|&index| snapshot.sockets.get(index)).filter(|s| serves(s));
+        case.plain.by().iter().filter_map(|&index| snapshot.sockets.get(index)).filter(|s| serves(s));
     let server = servers.next()?;
     Some(match (server.state, option) {
         (State::Listen, _) => "Two servers on one address: the kernel then splits new connections between them, so that each client reaches one or the other.".into(),

@@ -3,9 +3,7 @@
 
 use super::{Case, serves, who};
 use crate::address::{Address, Transport, escape};
-use crate::attempt::Attempt;
 use crate::cause::Cause;
-use crate::judge::judge;
 use crate::owner::Ownership;
 use crate::snapshot::{Locality, PathFact};
 use crate::socket::{Socket, State, TimerKind};
@@ -191,9 +189,7 @@ fn sentence(case: &Case) -> String {
 
 /// Who serves the address now and would let this bind in beside it, by an option of both.
 fn sharer(case: &Case) -> Option<String> {
-    let plain = Attempt { reuseaddr: false, reuseport: false, ..case.attempt.clone() };
-    let verdict = judge(case.snapshot, &plain);
-    let servers = verdict.by().iter().filter_map(|&index| case.snapshot.sockets.get(index));
+    let servers = case.plain.by().iter().filter_map(|&index| case.snapshot.sockets.get(index));
     who::several(&who::processes(case.snapshot, servers.filter(|socket| serves(socket))))
 }
 

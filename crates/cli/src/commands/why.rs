@@ -17,8 +17,8 @@ use crate::render::{Answer, json};
 use inuse_bind::WhyOptions;
 use inuse_bind::file;
 use inuse_bind::resolve::{Ask, resolve};
-use inuse_rules::Attempt;
 use inuse_rules::address::escape;
+use inuse_rules::{Attempt, Ownership, Socket};
 use std::os::unix::ffi::OsStrExt;
 
 /// Answers, and then lets the program in front of the pipe run on.
@@ -53,10 +53,26 @@ fn answer(args: &WhyArgs, piped: &mut Option<Piped>, output: &mut Output) -> Exi
                 let zone = jiff::tz::TimeZone::system();
                 let look = Look { width: output.width(), verbose: args.verbose, zone, saved_by };
                 output.data(&human::text(&answers, &look));
+                if args.verbose && args.snapshot.is_none() && owners_sought(&answers) {
+                    tell_road(output);
+                }
             }
             let counted = answers.iter().map(|answer| ExitStatus::of(&answer.diagnosis.verdict));
             counted.max().unwrap_or(ExitStatus::WrongWords)
         }
+    }
+}
+
+/// Whether it was asked who has any of the sockets.
+fn owners_sought(answers: &[Answer]) -> bool {
+    let sought = |socket: &Socket| !matches!(socket.owners, Ownership::NotAsked | Ownership::Nobody(_));
+    answers.iter().any(|answer| answer.snapshot.sockets.iter().any(sought))
+}
+
+/// Says why owners were looked up the slow way, where they were.
+fn tell_road(output: &mut Output) {
+    if let Some(reason) = inuse_kernel::owners::why_not_iterated() {
+        output.data(&format!("\nOwners were looked up in /proc, not by a BPF program: {reason}.\n"));
     }
 }
 

@@ -6,6 +6,7 @@
 //! Follows `task_file_seq_get_next` in kernel/bpf/task_iter.c.
 
 use super::hits::{Hits, Inodes, Place};
+use super::walk::Until;
 use super::{FindOptions, Road, unseen, walk};
 use crate::bpf::{self, List, OpenSocket};
 use rustix::fd::OwnedFd;
@@ -24,7 +25,7 @@ pub(super) fn in_tables(
     wanted: &Inodes,
     options: &FindOptions,
 ) -> Option<Hits> {
-    if obstacle(root, pids, options.road).is_some() {
+    if Until(options.deadline).is_over() || obstacle(root, pids, options.road).is_some() {
         return None;
     }
     let lists: &[List] = match options.road {

@@ -93,7 +93,9 @@ fn several_sockets_in_one_walk() -> Ran {
 
 fn close_on_exec_is_read_only_when_asked() -> Ran {
     let (process, thread) = (stage(&["listen"])?, stage(&["thread"])?);
-    let options = FindOptions { cloexec: false, beyond_processes: false, ..FindOptions::default() };
+    // A thread's table, which /proc shows in the second step, the iterator shows in the first.
+    let road = Road::Proc;
+    let options = FindOptions { cloexec: false, beyond_processes: false, road, ..FindOptions::default() };
     let [one, two] = [&process, &thread].map(|staged| staged.said.number("inode"));
     let wanted = [one, two].map(|inode| Wanted { inode, uid: None });
     let found = owners::find(&wanted, &options).found;

@@ -10,7 +10,8 @@
 //! SO_LINGER with a time of zero: that leaves no TIME_WAIT, because it throws away what is not yet delivered.
 #![allow(clippy::print_stdout, reason = "an example talks to a person")]
 
-use inuse_bind::{Listen, shutdown_signal};
+use inuse_bind::{Listen, ShutdownSignal, shutdown_signal};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// What connections get to finish.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The most that are still taken when it is time to end: as many as may have waited to be accepted.
+const WAITING: usize = 4096;
 
 /// The connections that are served now, each to be told that no more will be read.
 type Open = Arc<Mutex<Vec<Arc<TcpStream>>>>;
@@ -31,6 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", server.local_addr()?);
     let open = Open::default();
     while let Some(connection) = next(&server, &shutdown)? {
+        serve(connection, &open)?;
+    }
+    // Who has connected by now believes to be served: to close the listener would reset those that wait.
+    for _ in 0..WAITING {
+        let Some(connection) = accept(&server)? else { break };
         serve(connection, &open)?;
     }
     // Nobody can connect from here on, and the next server may bind the port already.
@@ -49,8 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The next connection, or nothing when it is time to end.
-fn next(server: &TcpListener, shutdown: &inuse_bind::ShutdownSignal) -> io::Result<Option<TcpStream>> {
-    use rustix::event::{PollFd, PollFlags, poll};
+fn next(server: &TcpListener, shutdown: &ShutdownSignal) -> io::Result<Option<TcpStream>> {
     loop {
         let mut both = [PollFd::new(server, PollFlags::IN), PollFd::new(shutdown, PollFlags::IN)];
         match poll(&mut both, None) {
@@ -60,13 +67,23 @@ fn next(server: &TcpListener, shutdown: &inuse_bind::ShutdownSignal) -> io::Resu
         if !shutdown.received().is_empty() {
             return Ok(None);
         }
+        if let Some(connection) = accept(server)? {
+            return Ok(Some(connection));
+        }
+    }
+}
+
+/// A connection that waits to be accepted, if there is one.
+fn accept(server: &TcpListener) -> io::Result<Option<TcpStream>> {
+    loop {
         match server.accept() {
             Ok((connection, _)) => {
                 connection.set_nonblocking(false)?;
                 return Ok(Some(connection));
             }
             // It left before it was its turn.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         }
     }

@@ -7,7 +7,9 @@ use crate::listen::Options;
 use crate::why::{Asker, Report, WhyOptions};
 use inuse_kernel::{Netns, caps, locality, sysctl};
 use inuse_rules::cure::Action;
-use inuse_rules::{Address, Attempt, Errno, Outcome, Ownership};
+use inuse_rules::snapshot::Probed;
+use inuse_rules::{Address, Attempt, Errno, Outcome, Ownership, diagnose};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most time that is spent on finding owners when a bind fails.
@@ -49,8 +51,8 @@ pub(crate) struct Answer {
     pub(crate) report: Option<Report>,
 }
 
-/// Why this attempt ended with that errno.
-pub(crate) fn answer(attempt: &Attempt, errno: Option<i32>) -> Answer {
+/// Why this attempt ended with that errno. `tried`: it was this very attempt, and bind(2) refused it.
+pub(crate) fn answer(attempt: &Attempt, errno: Option<i32>, tried: bool) -> Answer {
     let Some(errno) = errno.filter(|errno| Errno::ALL.iter().any(|known| known.linux() == *errno)) else {
         return Answer::default();
     };
@@ -61,17 +63,30 @@ pub(crate) fn answer(attempt: &Attempt, errno: Option<i32>) -> Answer {
         };
     };
     let mut report = asker.why(attempt);
-    if errno == Errno::EADDRINUSE.linux()
-        && attempt.reuseaddr
-        && report.diagnosis.verdict.outcome == Outcome::Ok
-    {
-        // Of a socket that somebody else bound it is only supposed that it had the option.
-        let plain = asker.why(&Attempt { reuseaddr: false, ..attempt.clone() });
-        if plain.diagnosis.verdict.outcome != Outcome::Ok {
-            report = plain;
-        }
+    if errno == Errno::EADDRINUSE.linux() {
+        supplement(&mut report, attempt, tried);
     }
     Answer { line: Some(line(&report, errno)), report: Some(report) }
+}
+
+/// What the refusal itself tells, from the same facts.
+fn supplement(report: &mut Report, attempt: &Attempt, tried: bool) {
+    match report.diagnosis.verdict.outcome {
+        // That the kernel refused it is what was not known of an option.
+        Outcome::Unknown { .. } if tried => {
+            let snapshot = Arc::make_mut(&mut report.snapshot);
+            snapshot.probed.push(Probed { attempt: attempt.clone(), refused: true });
+            report.diagnosis = diagnose(&report.snapshot, attempt);
+        }
+        // Of a socket that somebody else bound it is only supposed that it had the option.
+        Outcome::Ok if attempt.reuseaddr && !tried => {
+            let plain = diagnose(&report.snapshot, &Attempt { reuseaddr: false, ..attempt.clone() });
+            if plain.verdict.outcome != Outcome::Ok {
+                report.diagnosis = plain;
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Cause, holder and first cure.

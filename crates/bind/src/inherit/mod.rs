@@ -13,19 +13,20 @@
 //! The environment is read once and stays as it is: changing it while another thread may read it is unsound.
 //! Children are not misled, since `LISTEN_PID` names this process and not them.
 //!
-//! Not here: what the words mean (`words`), and the one unsafe step (`sys::inherited`).
+//! Not here: what the words mean (`words`), what can be wrong with them (`fault`), and the one unsafe step
+//! (`sys::inherited`).
 
+mod fault;
 mod words;
+
+pub(crate) use fault::Fault;
 
 use crate::listen::open::family;
 use crate::sys;
-use inuse_rules::address::{Address, Transport, UnixKind, UnixName, escape};
+use inuse_rules::address::{Address, Transport, UnixKind, UnixName};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, getsockname, sockopt};
-use std::ffi::OsString;
-use std::fmt;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, PoisonError};
 use words::{FIRST, Words};
 
@@ -50,62 +51,6 @@ pub struct Inherited {
     /// What it is bound to; `None` for what is no TCP, UDP or unix socket, or not bound.
     pub address: Option<Address>,
 }
-
-/// What a parent can get wrong.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// A variable that is not a number in its range.
-    Malformed { variable: &'static str, word: OsString },
-    /// Not one name for each descriptor.
-    Names { names: usize, descriptors: i32 },
-    /// A number that was announced, and is not open.
-    NotOpen(i32),
-    /// The socket of that name is something else than what was asked for.
-    Mismatch { name: String, is: String, wanted: String },
-    /// IPV6_V6ONLY is not as asked.
-    V6only { address: String, only: bool },
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Malformed { variable, word } => {
-                let shown: String = escape(word.as_bytes()).chars().take(60).collect();
-                let right = if *variable == "LISTEN_FDS" { "a number from 1 on" } else { "a decimal number" };
-                write!(
-                    f,
-                    "{variable} is '{shown}', and must be {right}: the program that started this one is to blame"
-                )
-            }
-            Fault::Names { names, descriptors } => {
-                let s = if *names == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "LISTEN_FDNAMES has {names} name{s}, and LISTEN_FDS announces {descriptors}: the program that \
-                     started this one is to blame"
-                )
-            }
-            Fault::NotOpen(number) => write!(
-                f,
-                "LISTEN_FDS announces descriptor {number}, which is not open: a program in between closed it, or \
-                 something in this process did"
-            ),
-            Fault::Mismatch { name, is, wanted } => write!(
-                f,
-                "the inherited socket '{}' is {is}, and {wanted} was asked for",
-                escape(name.as_bytes())
-            ),
-            Fault::V6only { address, only: true } => {
-                write!(f, "the inherited socket on {address} takes IPv6 only, and IPv4 was asked for as well")
-            }
-            Fault::V6only { address, only: false } => {
-                write!(f, "the inherited socket on {address} takes IPv4 as well, and IPv6 only was asked for")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
 
 /// What the parent left and nobody has taken yet, in the parent's order. Takes everything over, if that has not
 /// happened yet.

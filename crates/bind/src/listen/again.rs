@@ -3,7 +3,7 @@
 //! A failure keeps the address that it is about. Which of several failures is told: the one that a person would
 //! want to repair, that is, the first that is not "this machine does not have that address".
 
-use super::open::{Failure, Plan, open};
+use super::open::{BIND, Failure, Plan, open};
 use inuse_rules::address::Address;
 use rustix::fd::OwnedFd;
 use std::io::ErrorKind;
@@ -57,7 +57,7 @@ impl Patience {
         // There is at least one address: `Listen` has seen to that.
         Err(failed.unwrap_or_else(|| {
             let nowhere = Address::tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
-            (nowhere, Failure::new("bind", ErrorKind::AddrNotAvailable))
+            (nowhere, Failure::new(BIND, ErrorKind::AddrNotAvailable))
         }))
     }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, copy};
 use crate::inherit;
 use again::Patience;
 use inuse_rules::address::{Address, Transport, UnixKind, UnixName, escape};
-use open::{Failure, Plan, listens, set_nonblocking};
+use open::{BIND, Failure, Plan, listens, set_nonblocking};
 pub(crate) use options::Options;
 use rustix::fd::OwnedFd;
 use std::io;
@@ -290,19 +290,22 @@ impl<S: Socket> Listen<S> {
                 let inherited =
                     inherit::take(address, v6only, self.name.as_deref()).map_err(Error::inherited)?;
                 if let Some(fd) = inherited {
-                    self.adapt(&fd, address).map_err(|failure| self.explained(address, failure))?;
+                    self.adapt(&fd, address).map_err(|failure| self.explained(address, failure, false))?;
                     return Ok(S::from(fd));
                 }
             }
         }
         let opened = self.patience.open(addresses, &self.plan);
-        opened.map(S::from).map_err(|(address, failure)| self.explained(&address, failure))
+        opened.map(S::from).map_err(|(address, failure)| {
+            let tried = failure.act == BIND;
+            self.explained(&address, failure, tried)
+        })
     }
 
     /// What is known about an error of a socket that others bound, with the options that are set here.
     pub fn explain(&self, error: &io::Error) -> Error {
         match self.addresses() {
-            Ok([address, ..]) => self.explained(address, Failure::new("bind", copy(error))),
+            Ok([address, ..]) => self.explained(address, Failure::new(BIND, copy(error)), false),
             _ => Error::new("cannot bind", copy(error)),
         }
     }
@@ -345,9 +348,11 @@ impl<S: Socket> Listen<S> {
         Ok(())
     }
 
+    /// `tried`: bind(2) has just refused exactly this.
     #[cfg(target_os = "linux")]
-    fn explained(&self, address: &Address, failure: Failure) -> Error {
-        let answer = crate::explain::answer(&self.plan.attempt(address), failure.source.raw_os_error());
+    fn explained(&self, address: &Address, failure: Failure, tried: bool) -> Error {
+        let errno = failure.source.raw_os_error();
+        let answer = crate::explain::answer(&self.plan.attempt(address), errno, tried);
         Error::new(format!("cannot {} {}", failure.act, spoken(address)), failure.source)
             .answered(answer.line)
             .reported(answer.report)
@@ -355,7 +360,7 @@ impl<S: Socket> Listen<S> {
 
     /// Who holds an address is asked of Linux only.
     #[cfg(not(target_os = "linux"))]
-    fn explained(&self, address: &Address, failure: Failure) -> Error {
+    fn explained(&self, address: &Address, failure: Failure, _: bool) -> Error {
         let in_use = failure.source.kind() == io::ErrorKind::AddrInUse;
         let answer = in_use.then(|| "Who holds it cannot be seen on this system".to_owned());
         Error::new(format!("cannot {} {}", failure.act, spoken(address)), failure.source).answered(answer)

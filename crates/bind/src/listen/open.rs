@@ -30,6 +30,9 @@ impl Plan {
     }
 }
 
+/// What [`Failure::act`] says where bind(2) itself failed.
+pub(crate) const BIND: &str = "bind";
+
 /// The call that failed, and how.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -55,7 +58,7 @@ pub(crate) fn open(address: &Address, plan: &Plan) -> Result<OwnedFd, Failure> {
         Address::Inet { local, .. } => bind(&socket, local),
         Address::Unix { name, .. } => bind_unix(&socket, name, plan.mode),
     };
-    bound.map_err(|error| Failure::new("bind", error))?;
+    bound.map_err(|error| Failure::new(BIND, error))?;
     if listens(address) {
         listen(&socket, plan.backlog).map_err(|error| Failure::new("listen on", error))?;
     }

@@ -114,8 +114,10 @@ pub fn find_all(wanted: &mut Vec<Wanted>, options: &FindOptions) -> Seen<Owners>
         }
     };
     if options.deadline.is_some() {
-        // Who is in the way of a new server was most likely started not long before it.
+        // Who is in the way of a new server was most likely started not long before it, or is that server itself.
         pids.reverse();
+        let own = std::process::id();
+        pids.sort_by_key(|pid| *pid != own);
     }
     let (hits, walked) = holders(&root, &pids, &all, options);
     let mut found = Owners::new(hits);

@@ -14,6 +14,7 @@ mod plot;
 mod report;
 pub(crate) mod sample;
 mod tool;
+mod upper;
 
 use crate::ROLE;
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +39,8 @@ enum Act {
     Empty(empty::EmptyArgs),
     /// From few open descriptors to many, as a plot
     Growth(growth::GrowthArgs),
+    /// The teaching server `upper` beside a plain epoll server in C: connections a second, bytes through
+    Upper(upper::UpperArgs),
 }
 
 /// The words of every measurement.
@@ -74,6 +77,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Act::Host(arguments) => host::run(&arguments),
         Act::Empty(arguments) => empty::run(&arguments),
         Act::Growth(arguments) => growth::run(&arguments),
+        Act::Upper(arguments) => upper::run(&arguments),
     };
     match done {
         Ok(all_right) => u8::from(!all_right),

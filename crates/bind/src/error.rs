@@ -12,7 +12,7 @@ use std::io;
 /// Displayed, it is the short answer to "why does this bind fail?", as it was when the error happened:
 ///
 /// ```text
-/// cannot bind 127.0.0.1:8080: Address already in use. node (pid 4412) listens on 127.0.0.1:8080. Stop node: kill 4412
+/// cannot bind 127.0.0.1:8080: Address already in use. node (pid 4412) listens on 127.0.0.1:8080. Ask node (pid 4412) to end: inuse free tcp/127.0.0.1:8080
 /// ```
 ///
 /// It names programs and pids, and never the arguments of other people's processes. `Debug` is the same text,

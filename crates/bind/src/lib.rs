@@ -13,7 +13,7 @@
 //! When the port is taken, this program ends with
 //!
 //! ```text
-//! Error: cannot bind 0.0.0.0:8080: Address already in use. node (pid 4412) listens on 0.0.0.0:8080. Ask node (pid 4412) to end: kill -TERM 4412
+//! Error: cannot bind 0.0.0.0:8080: Address already in use. node (pid 4412) listens on 0.0.0.0:8080. Ask node (pid 4412) to end: inuse free tcp/0.0.0.0:8080
 //! ```
 //!
 //! # What is here
@@ -54,6 +54,11 @@
 
 #[doc = include_str!("../../../docs/guide-from-c.md")]
 pub mod guide {}
+
+/// Its program is compiled with the examples of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
 
 mod error;
 #[cfg(target_os = "linux")]

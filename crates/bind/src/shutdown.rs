@@ -140,6 +140,13 @@ impl AsFd for ShutdownSignal {
     }
 }
 
+impl From<ShutdownSignal> for OwnedFd {
+    /// For what takes any descriptor. Do not read from it, as for [`AsFd`].
+    fn from(signal: ShutdownSignal) -> OwnedFd {
+        signal.0
+    }
+}
+
 impl From<ShutdownSignal> for UnixStream {
     /// For runtimes that take sockets: `tokio::net::UnixStream::from_std(signal.into())?.readable().await`. Do not
     /// read from it, as for [`AsFd`].

@@ -50,7 +50,9 @@ struct Example {
 
 impl Example {
     fn start(name: &str) -> Example {
-        let mut command = Command::new(program(name));
+        // Whoever started this test may have had SIGINT ignored.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM").arg(program(name));
         let mut child = command.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -27,6 +27,7 @@ fn main() {
         Trial::ignorable_test("python::another_address_is_bound", python_another_address),
         Trial::ignorable_test("python::v6only_must_be_as_asked", python_v6only),
         Trial::ignorable_test("python::the_number_of_a_pidfd", python_pidfd),
+        Trial::ignorable_test("python::blocking_is_as_asked", python_blocking),
         Trial::ignorable_test("python::what_is_no_socket", python_no_socket),
         Trial::ignorable_test("c::two_sockets", c_two_sockets),
     ];
@@ -70,7 +71,14 @@ fn take(wanted: &[String]) {
                     let flags =
                         rustix::io::fcntl_getfd(rustix::fd::AsFd::as_fd(&socket)).expect("it is open");
                     let closed = flags.contains(rustix::io::FdFlags::CLOEXEC);
-                    println!("fd {} {}", socket.as_raw_fd(), if closed { "cloexec" } else { "kept on exec" });
+                    let mode = rustix::fs::fcntl_getfl(rustix::fd::AsFd::as_fd(&socket)).expect("it is open");
+                    let waits = !mode.contains(rustix::fs::OFlags::NONBLOCK);
+                    println!(
+                        "fd {} {} {}",
+                        socket.as_raw_fd(),
+                        if closed { "cloexec" } else { "kept on exec" },
+                        if waits { "blocking" } else { "non-blocking" },
+                    );
                     sockets.push(Box::new(socket));
                 }
                 Err(error) => println!("error {error}"),
@@ -273,6 +281,14 @@ fn python_v6only() -> Result<Completion, Failed> {
         "error cannot take over the sockets that the parent announced: the inherited socket on tcp/[::]:{port} takes IPv4 as well"
     );
     from_python(&make, "", &[&only, &any], &[&wrong, "fd 3 cloexec", "environment untouched"])
+}
+
+/// Whatever the parent, or an earlier child, has made of it: `listen` gives a socket that waits.
+fn python_blocking() -> Result<Completion, Failed> {
+    let port = free_port()?;
+    let make = format!("{}; s.setblocking(False)", listening("127.0.0.1", port));
+    let tcp = format!("tcp=127.0.0.1:{port}");
+    from_python(&make, "", &[&tcp], &["fd 3 cloexec blocking", "environment untouched"])
 }
 
 fn python_pidfd() -> Result<Completion, Failed> {

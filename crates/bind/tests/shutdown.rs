@@ -136,8 +136,15 @@ impl Drop for Copy {
     }
 }
 
-fn told(role: &str, signals: &[Signal], expect: &str) -> Result<(), Failed> {
-    let copy = Copy::start(Command::new(std::env::current_exe()?).arg(role))?;
+/// A copy of this binary, for which neither is ignored, whatever started this test.
+fn role(role: &str) -> std::io::Result<Command> {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM").arg(std::env::current_exe()?).arg(role);
+    Ok(command)
+}
+
+fn told(word: &str, signals: &[Signal], expect: &str) -> Result<(), Failed> {
+    let copy = Copy::start(&mut role(word)?)?;
     for (nth, &signal) in signals.iter().enumerate() {
         // Two that wait to be delivered have no order.
         if nth > 0 {
@@ -148,7 +155,7 @@ fn told(role: &str, signals: &[Signal], expect: &str) -> Result<(), Failed> {
     copy.ends(expect)
 }
 
-/// As nohup(1) does it, and a shell with what it starts in the background.
+/// As nohup(1) does it for SIGHUP, and a shell for what it starts in the background.
 fn ignored() -> Result<(), Failed> {
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(std::env::current_exe()?).arg("__wait");
@@ -162,7 +169,7 @@ fn ignored() -> Result<(), Failed> {
 /// A program that is started after [`shutdown_signal`] blocks, ignores and handles neither of them, has none of its
 /// descriptors, and ends by SIGTERM as every other.
 fn nothing_leaks() -> Result<(), Failed> {
-    let mut copy = Copy::start(Command::new(std::env::current_exe()?).arg("__sleep"))?;
+    let mut copy = Copy::start(&mut role("__sleep")?)?;
     let pid = copy.line()?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let both = (1_u64 << (libc::SIGINT - 1)) | (1 << (libc::SIGTERM - 1));

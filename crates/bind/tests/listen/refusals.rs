@@ -42,7 +42,12 @@ fn another_process() -> Result<(), Failed> {
     same(report.diagnosis.cause, Cause::Listener)?;
 
     let wildcard = format!("0.0.0.0:{}", holder.address.port());
-    says(&listen(&wildcard).unwrap_err(), &[&pid, "overlaps", &wildcard])
+    says(&listen(&wildcard).unwrap_err(), &[&pid, "overlaps", &wildcard])?;
+    // [::] stands for IPv4 as well, unless it is told not to.
+    let every = format!("[::]:{}", holder.address.port());
+    let dual = Listen::tcp(&every).v6only(false).bind().unwrap_err();
+    says(&dual, &[&format!("cannot bind {every}: Address already in use. "), &pid])?;
+    same(Listen::tcp(&every).v6only(true).bind().is_ok(), true)
 }
 
 fn this_process() -> Result<(), Failed> {

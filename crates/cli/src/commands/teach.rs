@@ -66,7 +66,7 @@ pub fn client(args: &ClientArgs, output: &mut Output) -> ExitStatus {
         (None, Kind::Stream) => Client::Listen,
         (None, _) => Client::Input(io::stdin()),
     };
-    match converse(stream, says, &mut Printer::stdout()) {
+    match converse(args.kind, stream, says, &mut Printer::stdout()) {
         Ok(()) => ExitStatus::Success,
         Err(error) => failed(&format!("the connection to {address} broke: {error}"), output),
     }

@@ -35,7 +35,11 @@ struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     fn start(kind: &str, flags: &[&str]) -> Result<Server, String> {
-        let mut child = inuse(&[&["lab", "serve", kind], flags].concat()).spawn().unwrap();
+        // Whoever started this test may have had SIGINT ignored.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_inuse"), "lab", "serve", kind]);
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut err = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         err.read_line(&mut line).unwrap();
@@ -192,6 +196,8 @@ fn the_client_says_what_is_typed_and_prints_the_answer() {
     check("upper", &["--message", "hello"], b"", "HELLO\n");
     check("reply", &["--message", "hello"], b"", "Receive your message --- server\n");
     check("ack", &[], b"hello\n", "I have received your message.\n");
+    check("ack", &["--message", "hello"], b"", "I have received your message.\n");
+    check("ack", &[], b"", "");
     let large = vec![b'x'; 20 << 20];
     check("upper", &[], &large, &"X".repeat(20 << 20));
 }

@@ -1,5 +1,6 @@
 //! The client that fits every kind: what is typed goes out, what comes back is printed.
 
+use super::Kind;
 use super::printed::Printer;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -10,20 +11,22 @@ use std::os::fd::AsFd;
 /// What the client says.
 #[derive(Debug)]
 pub enum Client<R> {
-    /// One message, and then nothing more: our FIN follows it.
+    /// One message, and then nothing more.
     Message(Vec<u8>),
-    /// Everything that can be read there; at its end our FIN follows.
+    /// Everything that can be read there.
     Input(R),
     /// Nothing: it listens.
     Listen,
 }
 
-/// Talks until the server has closed. The end of what is said is told to the server by a FIN, and what it still
-/// answers is printed. It goes on reading while it waits to write, so that neither side stops the other.
+/// Talks to a server of this kind until it has closed. The end of what is said is told to the server by a FIN, and
+/// what it still answers is printed; only `ack`, which closes after a message by itself, is left to close first. It
+/// goes on reading while it waits to write, so that neither side stops the other.
 ///
 /// # Errors
 /// What reading, writing or the connection says.
 pub fn converse<R: Read + AsFd, W: Write>(
+    kind: Kind,
     mut stream: TcpStream,
     says: Client<R>,
     out: &mut Printer<W>,
@@ -34,12 +37,14 @@ pub fn converse<R: Read + AsFd, W: Write>(
         Client::Input(input) => (Vec::new(), Some(input)),
         Client::Listen => return listen(&mut stream, out),
     };
-    let mut open = true;
+    let (mut open, mut said) = (true, false);
     let mut buffer = vec![0; 64 * 1024];
     loop {
         if open && unsent.is_empty() && input.is_none() {
-            // The server may be gone already.
-            let _ = stream.shutdown(Shutdown::Write);
+            if !(kind == Kind::Ack && said) {
+                // The server may be gone already.
+                let _ = stream.shutdown(Shutdown::Write);
+            }
             open = false;
         }
         let asking = input.as_ref().filter(|_| unsent.is_empty());
@@ -49,7 +54,10 @@ pub fn converse<R: Read + AsFd, W: Write>(
         }
         if ready.writable {
             match stream.write(&unsent) {
-                Ok(count) => _ = unsent.drain(..count),
+                Ok(count) => {
+                    unsent.drain(..count);
+                    said = true;
+                }
                 Err(error) if passes(&error) => {}
                 Err(error) => return Err(error),
             }

@@ -1,7 +1,7 @@
 //! Waiting, and going on to the next port.
 
 use crate::roles::Holder;
-use crate::{same, says};
+use crate::{same, says, unhurried};
 use inuse_bind::{Listen, listen};
 use libtest_mimic::{Failed, Trial};
 use std::thread;
@@ -37,7 +37,8 @@ fn until_the_holder_ends() -> Result<(), Failed> {
 fn until_the_time_is_over() -> Result<(), Failed> {
     let holder = Holder::start("127.0.0.1:0")?;
     let began = Instant::now();
-    let error = Listen::tcp(holder.address).wait(Duration::from_millis(200)).bind().unwrap_err();
+    let listen = Listen::tcp(holder.address).wait(Duration::from_millis(200));
+    let error = unhurried(|| listen.bind().unwrap_err());
     same(began.elapsed() >= Duration::from_millis(200), true)?;
     says(&error, &[&format!("(pid {})", holder.pid())])
 }
@@ -79,5 +80,5 @@ fn the_next_port() -> Result<(), Failed> {
 fn no_next_port() -> Result<(), Failed> {
     let last = Listen::tcp("127.0.0.1:65535").or_next_port();
     let Ok(_held) = last.bind() else { return Ok(()) };
-    says(&last.bind().unwrap_err(), &["cannot bind 127.0.0.1:65535", "This very process"])
+    says(&unhurried(|| last.bind().unwrap_err()), &["cannot bind 127.0.0.1:65535", "This very process"])
 }

@@ -1,7 +1,7 @@
 //! The text of every refusal: cause, holder, first cure.
 
 use crate::roles::{Holder, role};
-use crate::{same, says};
+use crate::{same, says, unhurried};
 use inuse_bind::{Error, Listen, explain, listen, why};
 use inuse_rules::Cause;
 use libtest_mimic::{Completion, Failed, Trial};
@@ -30,7 +30,7 @@ fn another_process() -> Result<(), Failed> {
     let holder = Holder::start("127.0.0.1:0")?;
     let pid = format!("(pid {})", holder.pid());
     let at = holder.address.to_string();
-    let error = listen(holder.address).unwrap_err();
+    let error = unhurried(|| listen(holder.address).unwrap_err());
     says(
         &error,
         &[&format!("cannot bind {at}: Address already in use. "), &pid, "listens on", "inuse free"],
@@ -42,17 +42,18 @@ fn another_process() -> Result<(), Failed> {
     same(report.diagnosis.cause, Cause::Listener)?;
 
     let wildcard = format!("0.0.0.0:{}", holder.address.port());
-    says(&listen(&wildcard).unwrap_err(), &[&pid, "overlaps", &wildcard])?;
+    says(&unhurried(|| listen(&wildcard).unwrap_err()), &[&pid, "overlaps", &wildcard])?;
     // [::] stands for IPv4 as well, unless it is told not to.
     let every = format!("[::]:{}", holder.address.port());
-    let dual = Listen::tcp(&every).v6only(false).bind().unwrap_err();
+    let dual = unhurried(|| Listen::tcp(&every).v6only(false).bind().unwrap_err());
     says(&dual, &[&format!("cannot bind {every}: Address already in use. "), &pid])?;
     same(Listen::tcp(&every).v6only(true).bind().is_ok(), true)
 }
 
 fn this_process() -> Result<(), Failed> {
     let first = listen("127.0.0.1:0")?;
-    let error = listen(first.local_addr()?).unwrap_err();
+    let address = first.local_addr()?;
+    let error = unhurried(|| listen(address).unwrap_err());
     says(&error, &["This very process already holds"])?;
     same(error.report().map(|report| report.diagnosis.cause), Some(Cause::OwnProcess))
 }
@@ -126,7 +127,7 @@ fn an_io_error_of_the_same_kind() -> Result<(), Failed> {
 fn of_sockets_that_others_bound() -> Result<(), Failed> {
     let holder = Holder::start("127.0.0.1:0")?;
     let error = TcpListener::bind(holder.address).unwrap_err();
-    let explained = explain(&error, holder.address);
+    let explained = unhurried(|| explain(&error, holder.address));
     says(&explained, &[&format!("(pid {})", holder.pid()), "listens on"])?;
     same(explained.kind(), error.kind())?;
 
@@ -166,10 +167,11 @@ fn as_nobody(address: &str) -> Result<Result<String, Completion>, Failed> {
 
 fn another_user() -> Result<Completion, Failed> {
     let holder = Holder::start("127.0.0.1:0")?;
-    let said = match as_nobody(&holder.address.to_string())? {
-        Ok(said) => said,
-        Err(ignored) => return Ok(ignored),
-    };
+    let address = holder.address.to_string();
+    if let Err(ignored) = as_nobody(&address)? {
+        return Ok(ignored);
+    }
+    let said = unhurried(|| as_nobody(&address).ok().and_then(Result::ok).unwrap_or_default());
     let uid = if rustix::process::geteuid().is_root() { "A process of root holds" } else { "holds" };
     says(&said, &["AddrInUse: ", uid, "you may not see which", "sudo inuse why"])?;
     Ok(Completion::Completed)

@@ -1,6 +1,6 @@
 //! Unix sockets: what is replaced and what never is, and the permissions of the file.
 
-use crate::{same, says};
+use crate::{same, says, unhurried};
 use inuse_bind::{Listen, SeqpacketListener};
 use libtest_mimic::{Failed, Trial};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -64,7 +64,7 @@ fn a_live_server_stays() -> Result<(), Failed> {
     let folder = Folder::new("live")?;
     let path = folder.path("s");
     let server = UnixListener::bind(&path)?;
-    let error = Listen::unix(&path).bind().unwrap_err();
+    let error = unhurried(|| Listen::unix(&path).bind().unwrap_err());
     says(&error, &["This very process already holds"])?;
     same(error.kind(), ErrorKind::AddrInUse)?;
     Listen::unix_datagram(&path).bind().unwrap_err();

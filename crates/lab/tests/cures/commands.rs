@@ -1,8 +1,8 @@
 //! The commands of a cure: typed to a shell as they stand, and none that a cure should not have.
 
 use crate::common::{Answer, on_path, tell};
-use crate::holders;
 use crate::roles::{FREE, NOT_FREE};
+use crate::{blockers, holders};
 use inuse_lab::Stage;
 use inuse_lab::stage::Program;
 use inuse_rules::address::{UnixKind, UnixName};

@@ -124,15 +124,17 @@ fn in_use(case: &Case, socket: &Socket, plan: &mut Plan) {
         plan.obstacles.push(Obstacle { command, ..Obstacle::new(ObstacleKind::Unseen, format!("{what}.")) });
         return;
     }
+    let frees = socket.bound_explicitly != Some(true);
     if !case.may.destroy {
+        let but =
+            if frees { "" } else { ", and most likely keeps the port: it was bound by that program itself" };
         let says = format!(
-            "{what}, which is never stopped for it. The kernel can drop that one connection; the process lives on."
+            "{what}, which is never stopped for it. The kernel can drop that one connection; the process lives on{but}."
         );
         plan.obstacles.push(Obstacle::flag("--destroy", says));
     } else if !case.around.net_admin {
         plan.obstacles.push(denied(case, &what));
     } else {
-        let frees = socket.bound_explicitly != Some(true);
         if !frees {
             plan.notes.push(format!(
                 "{} was bound to its port by its own program: the connection ends, but the port most likely stays taken until that program closes the socket.",

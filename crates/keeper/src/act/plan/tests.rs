@@ -290,6 +290,8 @@ fn a_connection_alone_never_costs_its_process() {
         check(there(), vec![node(70)], &tom(), ALL, "needs-privilege");
     }
     let bound = Socket { bound_explicitly: Some(true), ..socket(State::Established, held(&[70])) };
+    let plan = plan_for(vec![bound.clone()], vec![node(70)], &root(), NO);
+    assert!(plan.obstacles[0].says.contains("most likely keeps the port"), "{plan:#?}");
     let plan = plan_for(vec![bound], vec![node(70)], &root(), DESTROY);
     assert!(plan.notes.iter().any(|note| note.contains("stays taken")), "{plan:#?}");
     // With the listener of the same process it goes along.

@@ -3,7 +3,7 @@
 //! Here are the words and the exit status; the rows are `inuse_bind::table`, the views `render::ls` and
 //! `render::ls_json`. What could not be seen is said on stderr, behind the table.
 
-use super::typed::own_path;
+use super::typed::{as_root, own_path};
 use crate::args::LsArgs;
 use crate::caller;
 use crate::exit::ExitStatus;
@@ -12,7 +12,6 @@ use crate::render::{ls, ls_json};
 use inuse_bind::table::{Filter, Pattern, Table, TableOptions, gather};
 use inuse_kernel::Seen;
 use inuse_kernel::netns::NetnsName;
-use inuse_rules::cure::Command;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -56,12 +55,6 @@ fn status(seen: &Seen<Table>, filter: &Filter) -> ExitStatus {
         (true, false) => ExitStatus::InUse,
         (true, true) => ExitStatus::CannotSay,
     }
-}
-
-/// The same question as root: all words as they were typed, and this program where sudo would not find it.
-fn as_root(words: impl Iterator<Item = Vec<u8>>, own: Option<Vec<u8>>) -> Command {
-    let program = own.unwrap_or_else(|| b"inuse".to_vec());
-    Command([b"sudo".to_vec(), program].into_iter().chain(words).collect())
 }
 
 fn filter(args: &LsArgs) -> Result<Filter, String> {

@@ -6,7 +6,7 @@
 use super::asked::text_of;
 use super::free::agreed;
 use super::stop::Stop;
-use super::typed::own_path;
+use super::typed::{as_root, own_path};
 use crate::args::OptsArgs;
 use crate::exit::ExitStatus;
 use crate::mistyped::distance;
@@ -21,11 +21,10 @@ use inuse_kernel::options::spec::Spec;
 use inuse_kernel::options::words::{self, Asked, Wrong};
 use inuse_kernel::options::{live::Table, table};
 use inuse_rules::address::escape;
-use inuse_rules::cure::Command;
 use inuse_rules::written;
 use rustix::io::Errno;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt as _;
 
 /// Shows, explains or sets.
 pub fn run(args: &OptsArgs, output: &mut Output) -> ExitStatus {
@@ -209,7 +208,10 @@ fn own_namespace(args: &OptsArgs, subject: &Subject) -> Option<Netns> {
 
 fn stop(why: NotFound) -> Stop {
     match why {
-        NotFound::Refused { by_root: true, .. } => Stop::Blind(format!("{why}; as root: {}", as_root())),
+        NotFound::Refused { by_root: true, .. } => {
+            let words = std::env::args_os().skip(1).map(OsString::into_vec);
+            Stop::Blind(format!("{why}; as root: {}", as_root(words, own_path())))
+        }
         NotFound::NoProcess(_) | NotFound::Thread(..) | NotFound::Closed(..) | NotFound::NoSocket(..) => {
             Stop::Words(why.to_string())
         }
@@ -217,13 +219,6 @@ fn stop(why: NotFound) -> Stop {
             Stop::Blind(why.to_string())
         }
     }
-}
-
-/// The same words once more, as root.
-fn as_root() -> Command {
-    let program = own_path().unwrap_or_else(|| b"inuse".to_vec());
-    let words = std::env::args_os().skip(1).map(OsStringExt::into_vec);
-    Command([b"sudo".to_vec(), program].into_iter().chain(words).collect())
 }
 
 fn objected(plan: &Plan) -> ExitStatus {

@@ -60,6 +60,12 @@ pub(super) fn own_path() -> Option<Vec<u8>> {
     (!found).then(|| path.as_os_str().as_bytes().to_vec())
 }
 
+/// The same question as root: all words as they were typed, and this program where sudo would not find it.
+pub(super) fn as_root(words: impl Iterator<Item = Vec<u8>>, own: Option<Vec<u8>>) -> Command {
+    let program = own.unwrap_or_else(|| b"inuse".to_vec());
+    Command([b"sudo".to_vec(), program].into_iter().chain(words).collect())
+}
+
 fn adapted(command: &Command, attempt: &Attempt, args: &WhyArgs, own: Option<&[u8]>) -> Command {
     let (mut sudo, words) = match command.0.as_slice() {
         [sudo, words @ ..] if sudo == b"sudo" => (true, words),

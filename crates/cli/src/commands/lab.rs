@@ -99,7 +99,7 @@ fn watch(
     let mut error = None;
     loop {
         output.flush();
-        if args.pause && !played.moments.is_empty() {
+        if args.pause && !played.moments.is_empty() && !player.is_over() {
             enter("Enter goes on", output);
         }
         match player.play_on() {

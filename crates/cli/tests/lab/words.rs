@@ -128,7 +128,7 @@ fn keep() -> Result<Completion, Failed> {
     }
     let rows = String::from_utf8_lossy(&seen.stdout);
     assert!(
-        rows.lines().any(|row| row.starts_with("LISTEN") && row.contains("127.0.0.1:8080")),
+        rows.lines().any(|row| row.contains(" LISTEN ") && row.contains("127.0.0.1:8080")),
         "{command}: {seen:?}"
     );
     Ok(Completion::Completed)

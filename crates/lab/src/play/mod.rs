@@ -132,6 +132,11 @@ impl Player {
         &self.ground
     }
 
+    /// Whether nothing is left to be played.
+    pub fn is_over(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Plays on until there is something to tell; `None` at the end.
     ///
     /// # Errors
@@ -216,7 +221,8 @@ impl Player {
     fn any_cure(&mut self, wanted: &Wanted) -> Result<Option<(String, Vec<Acted>, Told)>, PlayError> {
         let Some(answer) = &self.answer else { return Ok(None) };
         let Some(remedy) = remedy::choose(answer, wanted) else {
-            let says = "Nothing that could be carried out here frees the address: what helps is told above.";
+            let says =
+                "Nothing that could be carried out here makes the bind succeed: what helps is told above.";
             return Ok(Some((says.into(), Vec::new(), Told::NoCure)));
         };
         self.cures += 1;

@@ -296,7 +296,9 @@ fn does(who: &str, act: &Act<'_>) -> String {
         Act::EndMainThread => format!("The main thread of {who} ends; another one goes on."),
         Act::OwnSession => format!("{who} leaves the terminal's process group."),
         Act::CloseOnInterrupt => format!("{who} installs a handler for SIGINT that closes everything."),
-        Act::OwnNetwork => format!("{who} moves into a network namespace of its own, as a container does."),
+        Act::OwnNetwork => format!(
+            "{who} moves into a network namespace of its own, as a container does; its sockets there do not show here."
+        ),
         Act::Exit => format!("{who} ends, and the kernel closes all that it had open."),
     }
 }

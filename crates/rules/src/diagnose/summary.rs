@@ -70,6 +70,10 @@ fn sentence(case: &Case) -> String {
                 who.unwrap_or_else(|| "a process".into())
             )
         }
+        Cause::SplitBrain if sharer(case).is_some() => format!(
+            "{wanted} can be bound, and others already listen on it ({}): the kernel shares the connections out among all of them.",
+            sharer(case).unwrap_or_default()
+        ),
         Cause::SplitBrain => format!(
             "{wanted} can be bound, and other servers already answer on this port at other addresses: which of them a client reaches depends on the address it asks for."
         ),

@@ -68,7 +68,7 @@ pub(super) const SCENES: &[Scene] = &[
         name: "time-wait-reuseaddr",
         cause: Cause::TimeWait,
         also: &[],
-        story: "The same, but the server had set SO_REUSEADDR. A successor that sets it too can bind at \
+        story: "A server with SO_REUSEADDR closed first and left a TIME_WAIT. A successor that sets it too can bind at \
                 once.",
         acts: &[CAREFUL_SERVER, CLIENT, SERVER_CLOSES_FIRST],
         attempt: Wanted::tcp(HERE),
@@ -137,7 +137,8 @@ pub(super) const SCENES: &[Scene] = &[
         name: "fin-wait-2-reuseaddr",
         cause: Cause::FinWait2,
         also: &[],
-        story: "The same with a server that had set SO_REUSEADDR: a successor that sets it too can bind.",
+        story: "A server with SO_REUSEADDR ended, and its client does not close: a successor that sets the option too \
+                can bind.",
         acts: &[CAREFUL_SERVER, CLIENT, SERVER_EXITS],
         attempt: Wanted::tcp(HERE),
         expect: Expect { plain: IN_USE, reuseaddr: OK, reuseport: IN_USE },

@@ -48,7 +48,8 @@ pub(super) const SCENES: &[Scene] = &[
         name: "reuseport-mismatch-root",
         cause: Cause::ReuseportMismatch,
         also: &[Cause::Listener],
-        story: "The same, and the newcomer is root: root is no exception.",
+        story: "Two servers set SO_REUSEPORT, the first as an ordinary user and the newcomer as root: root is no \
+                exception.",
         acts: &[SHARING_SERVER],
         attempt: Wanted::tcp(HERE).with(false, true),
         expect: Expect::always(IN_USE),

@@ -152,7 +152,7 @@ pub(super) const SCENES: &[Scene] = &[
         name: "free-beside-v6-connection",
         cause: Cause::Free,
         also: &[],
-        story: "The same connection on [::1], but 127.0.0.1 is asked for: no conflict.",
+        story: "A connection on [::1] outlives its listener on [::], and 127.0.0.1 is asked for: no conflict.",
         acts: &[DUAL_SERVER, V6_CLIENT, &[Does("server", Close("s"))]],
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(OK),

@@ -73,7 +73,8 @@ pub(super) const SCENES: &[Scene] = &[
         name: "privileged-before-not-local",
         cause: Cause::Privileged,
         also: &[],
-        story: "The same for IPv6, where the kernel looks at the port first.",
+        story: "An ordinary user wants port 80 of an IPv6 address that is on no interface: there the kernel looks at the \
+                port first.",
         acts: &[],
         attempt: Wanted::tcp(v6(ELSEWHERE6, 80)).by(TOM),
         expect: Expect::always(Some((Errno::EACCES, Call::Bind))),
@@ -111,7 +112,7 @@ pub(super) const SCENES: &[Scene] = &[
         name: "free-local-address",
         cause: Cause::Free,
         also: &[],
-        story: "The same address, once it is on an interface.",
+        story: "An address of an interface of this machine is asked for, and nobody has the port.",
         acts: &[&[Address("lo", IpAddr::V4(ELSEWHERE))]],
         attempt: Wanted::tcp(v4(ELSEWHERE, 8080)),
         expect: Expect::always(OK),

@@ -114,8 +114,8 @@ pub(super) const SCENES: &[Scene] = &[
         name: "owner-hidden-unix-other-netns",
         cause: Cause::OwnerHidden,
         also: &[Cause::UnixStale],
-        story: "The same, and an ordinary user asks, who may not look into that namespace. Nobody is seen, \
-                which is not the same as nobody being there: the file must not be called stale.",
+        story: "A server in another network namespace serves the path, and an ordinary user asks, who may not look in \
+                there. Nobody is seen, which is not the same as nobody being there: the file must not be called stale.",
         acts: &[&[
             Actor("server", 0),
             Does("server", OwnNetwork),

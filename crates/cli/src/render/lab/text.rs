@@ -213,7 +213,7 @@ fn ends(out: &mut String, last: &Acted, acts: &[Acted]) {
         if end.recv_q > 0 {
             notes.push(format!("Recv-Q {}", end.recv_q));
         }
-        if end.send_q > 0 && end.state != State::Listen {
+        if end.send_q > 0 && end.remote.is_some() {
             notes.push(format!("Send-Q {}", end.send_q));
         }
         if end.held_by.is_empty() && end.inode == 0 {
@@ -329,7 +329,7 @@ pub(super) fn looks(ground: &Ground) -> Vec<String> {
             } else {
                 format!("nsenter -t {pid} -n")
             };
-            ["ss -tan", "netstat -tan", "tcpdump -i lo -n"]
+            ["ss -tuxan", "netstat -tuxan", "tcpdump -i lo -n"]
                 .iter()
                 .map(|look| format!("{enter} {look}"))
                 .collect()

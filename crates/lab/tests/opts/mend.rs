@@ -28,7 +28,7 @@ pub(crate) fn serve() {
     bind(&listener, &here()).expect("the port");
     listen(&listener, 8).expect("to listen");
     let mut kept = Vec::new();
-    for order in std::io::stdin().bytes() {
+    for order in std::io::stdin().lock().bytes() {
         let connection = accept(&listener).expect("a client");
         if order.expect("a pipe") == b'a' {
             kept.push(connection);

@@ -139,6 +139,8 @@ fn port_zero(at: &str) -> Result<(), Failed> {
     let run = Run::listening(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
     for generation in 1..=3u32 {
         run.ready(generation)?;
+        // It says its port after it listens.
+        eventually("each says its port", || run.stdout().lines().count() >= generation as usize)?;
         let ports: Vec<String> = run.stdout().lines().map(str::to_owned).collect();
         same(ports.len(), generation as usize, "ports")?;
         same(ports.iter().all(|port| Some(port) == ports.first()), true, "the same port")?;

@@ -37,7 +37,7 @@ const STYLES: [(&str, &str, &str); 7] = [
 pub(super) fn draw(lines: &[Line]) -> String {
     let all = || lines.iter().flat_map(|line| line.points.iter().copied());
     let most_fds = all().map(|(fds, _)| fds).fold(1.0, f64::max);
-    let low = decade(all().map(|(_, ms)| ms).fold(f64::INFINITY, f64::min).max(0.1)).floor();
+    let low = decade(all().map(|(_, ms)| ms).fold(f64::INFINITY, f64::min).clamp(0.1, 1e6)).floor();
     let high = decade(all().map(|(_, ms)| ms).fold(0.1, f64::max)).ceil().max(low + 1.0);
     let x = |fds: f64| LEFT + (RIGHT - LEFT) * fds / most_fds;
     let y = |ms: f64| BOTTOM - (BOTTOM - TOP) * (decade(ms.max(0.1)) - low) / (high - low);

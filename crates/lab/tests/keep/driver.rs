@@ -254,9 +254,18 @@ impl Drop for Directory {
     }
 }
 
+/// The server in C, built once for all cases.
+static SERVERS: OnceLock<(Directory, PathBuf, PathBuf)> = OnceLock::new();
+
+/// When the last case is over: what is static is never dropped.
+pub(crate) fn clean_up() {
+    if let Some((directory, ..)) = SERVERS.get() {
+        let _ = std::fs::remove_dir_all(&directory.0);
+    }
+}
+
 /// The server in C, linked statically or not.
 pub(crate) fn server(linked_statically: bool) -> &'static Path {
-    static SERVERS: OnceLock<(Directory, PathBuf, PathBuf)> = OnceLock::new();
     let (_, fixed, shared) = SERVERS.get_or_init(|| {
         let directory = Directory::new("server");
         let source = directory.0.join("server.c");

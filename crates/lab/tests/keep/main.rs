@@ -30,7 +30,9 @@ fn main() {
         trials.push(Trial::ignorable_test(format!("program::{}", server.name), run));
     }
     trials.push(Trial::ignorable_test("cost", || when_possible(cost::of_a_bind)));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    driver::clean_up();
+    conclusion.exit();
 }
 
 /// An address of loopback for a case of this run.

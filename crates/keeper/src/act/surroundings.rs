@@ -7,7 +7,7 @@
 use super::run::command::output;
 use inuse_bind::Report;
 use inuse_kernel::netns::Netns;
-use inuse_kernel::process::containers;
+use inuse_kernel::process::{cgroup, containers};
 use inuse_kernel::{caps, locality, process};
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{Container, Process, Publishes, Runtime, Unit};
@@ -128,12 +128,10 @@ fn published(publishes: &Publishes, port: u16) -> Option<Published> {
 /// and that one must live in the very same group.
 fn is_of(process: &Process, container: &Container) -> bool {
     let Some(pids) = output(&ask_pids(container)) else { return false };
-    let group = process.cgroup.as_deref().and_then(|path| group_of(path, &container.id));
-    pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|&pid| pid != 0).any(|pid: u32| {
-        let same_group =
-            || process::read(pid)?.cgroup.and_then(|path| Some(group_of(&path, &container.id)?.to_vec()));
-        pid == process.pid || (group.is_some() && same_group().as_deref() == group)
-    })
+    let its_group = |process: &Process| Some(group_of(process.cgroup.as_deref()?, container)?.to_vec());
+    let Some(group) = its_group(process) else { return false };
+    let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|&pid| pid != 0);
+    pids.into_iter().any(|pid| process::read(pid).as_ref().and_then(its_group).as_ref() == Some(&group))
 }
 
 /// The question for a container's processes, as this machine counts them.
@@ -167,12 +165,11 @@ fn ask_pids(container: &Container) -> Command {
     }
 }
 
-/// A cgroup's path up to the component that has the id.
-fn group_of<'a>(path: &'a [u8], id: &str) -> Option<&'a [u8]> {
-    let at = path.windows(id.len()).rposition(|window| window == id.as_bytes())?;
-    let rest = path.get(at..)?;
-    let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
-    path.get(..at + end)
+/// A cgroup's path up to the component that names the container.
+fn group_of<'a>(path: &'a [u8], container: &Container) -> Option<&'a [u8]> {
+    let slashes = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let groups = slashes.chain([path.len()]).filter_map(|end| path.get(..end));
+    groups.into_iter().find(|group| cgroup::container(group).as_ref() == Some(container))
 }
 
 /// Parent, grandparent and so on, to the end: each of them is spared, so none may be left out.
@@ -315,9 +312,10 @@ mod tests {
 
     #[test]
     fn a_group_ends_with_the_containers_own() {
-        let id = "4f6a1c0de4f6a1c0";
         let check = |path: &str, expect: Option<&str>| {
-            assert_eq!(group_of(path.as_bytes(), id), expect.map(str::as_bytes), "{path}");
+            let container = cgroup::container(path.as_bytes());
+            let group = container.as_ref().and_then(|container| group_of(path.as_bytes(), container));
+            assert_eq!(group, expect.map(str::as_bytes), "{path}");
         };
         let scope = "/system.slice/docker-4f6a1c0de4f6a1c0.scope";
         check(scope, Some(scope));
@@ -325,7 +323,11 @@ mod tests {
         check("/docker/4f6a1c0de4f6a1c0/system.slice/nginx.service", Some("/docker/4f6a1c0de4f6a1c0"));
         let claimed = "/user.slice/user@1000.service/docker-4f6a1c0de4f6a1c0.scope";
         check(claimed, Some(claimed));
+        let machine = "/machine.slice/machine-debian\\x2d12.scope";
+        check(&format!("{machine}/payload/x"), Some(machine));
+        check("/machine.slice/machine-.scope", Some("/machine.slice/machine-.scope"));
         check("/docker/other", None);
+        check("", None);
     }
 
     #[test]

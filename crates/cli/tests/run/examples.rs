@@ -15,7 +15,7 @@ use std::process::Command;
 pub(crate) const ALL: &[Case] = &[
     ("dev_loop", &["python3"], dev_loop),
     ("nginx", &["nginx"], nginx),
-    ("axum", &[], axum),
+    ("axum", &["axum"], axum),
     ("systemd_unit", &["systemd-analyze"], systemd_unit),
     ("container_entrypoint", &["unshare", "python3"], container),
 ];
@@ -78,14 +78,7 @@ fn nginx() -> Result<(), Failed> {
 
 /// The example of the library: a socket that it is given, and an end without a loss.
 fn axum() -> Result<(), Failed> {
-    // Beside the command under test: all targets of the workspace are built for its tests.
-    let program = inuse().with_file_name("examples").join("axum");
-    if !program.exists() {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", "inuse-bind", "--example", "axum"]);
-        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
-        holds(built.success() && program.exists(), "the example is not built")?;
-    }
+    let program = built_axum();
     let at = inuse_lab::zoo::address().to_string();
     let options = ["-l", &*at, "--rollback-window", "100ms"];
     let words = [program.as_os_str(), at.as_ref()];
@@ -95,6 +88,11 @@ fn axum() -> Result<(), Failed> {
     supervisor.restart()?;
     says_hello(at.parse()?)?;
     same(supervisor.stop()?.code(), Some(0), "the exit status")
+}
+
+/// Beside the command under test: all targets of the workspace are built for its tests.
+pub(crate) fn built_axum() -> PathBuf {
+    inuse().with_file_name("examples").join("axum")
 }
 
 fn says_hello(at: SocketAddr) -> Result<(), Failed> {

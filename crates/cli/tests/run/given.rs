@@ -250,12 +250,7 @@ open(sys.argv[1], 'w').write('; '.join(seen))";
 fn in_use() -> Result<(), Failed> {
     let at = inuse_lab::zoo::address();
     let _listener = std::net::TcpListener::bind(at)?;
-    let mut supervisor =
-        Supervisor::start(inuse(), run(inuse(), &["-l", &at.to_string()], &["sleep", "60"]))?;
-    same(supervisor.ended()?.code(), Some(1), "the exit status")?;
-    let said = supervisor.log();
-    holds(said.contains(&format!("{}", std::process::id())), format!("the holder is not named: {said}"))?;
-    same(supervisor.count("started"), 0, "starts")
+    crate::names_the_holder(&["-l", &at.to_string()], std::process::id())
 }
 
 /// The status is that of the program, or as a shell has it.

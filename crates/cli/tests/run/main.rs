@@ -13,7 +13,7 @@ mod storms;
 mod zoo;
 
 use inuse_lab::load::{Dialect, Load, Plan};
-use inuse_lab::zoo::{SERVER, Scratch, Supervisor, python, run};
+use inuse_lab::zoo::{PATIENCE, SERVER, Scratch, Supervisor, python, run};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -56,11 +56,33 @@ fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
 
 /// Whether it is there; for unshare(1) also whether it may do its work.
 fn on_path(program: &str) -> bool {
-    if program == "unshare" && alone::unshare().is_none() {
-        return false;
+    match program {
+        "unshare" if alone::unshare().is_none() => return false,
+        // The library's example, which is built with the whole workspace only.
+        "axum" => return examples::built_axum().exists(),
+        _ => {}
     }
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
+}
+
+/// The address is taken: nothing is started, and the process that holds it is named. On a busy machine the search
+/// for it may be over too early, which is said; then it is asked again.
+fn names_the_holder(options: &[&str], holder: u32) -> Result<(), Failed> {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        let mut supervisor = Supervisor::start(inuse(), run(inuse(), options, &["sleep", "60"]))?;
+        same(supervisor.ended()?.code(), Some(1), "the exit status")?;
+        same(supervisor.count("started"), 0, "starts")?;
+        // What it wrote last may still be on its way.
+        let named = || supervisor.output().iter().any(|line| line.contains(&holder.to_string()));
+        let stopped = || supervisor.output().iter().any(|line| line.contains("was stopped after"));
+        let said = || named() || stopped();
+        notify::wait(said, "the holder")?;
+        if named() || std::time::Instant::now() > until {
+            return holds(named(), supervisor.log());
+        }
+    }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(got: T, expect: T, what: &str) -> Result<(), Failed> {

@@ -69,7 +69,7 @@ fn exits() -> Result<(), Failed> {
 }
 
 fn hangs() -> Result<(), Failed> {
-    let options = ["--ready", "listen", "--ready-timeout", "1500ms"];
+    let options = ["--ready", "listen", "--ready-timeout", "6s"];
     fails_then_succeeds(&options, "[ $n != 2 ] || exec sleep 60", "was not ready within").map(drop)
 }
 
@@ -109,7 +109,7 @@ fn never_takes() -> Result<(), Failed> {
 }
 
 fn other_port() -> Result<(), Failed> {
-    let options = ["--ready", "listen", "--ready-timeout", "3s"];
+    let options = ["--ready", "listen", "--ready-timeout", "6s"];
     let line = format!("[ $n != 2 ] || exec {} -m http.server 8081 --bind ${{at%:*}}", python());
     fails_then_succeeds(&options, &line, "was not ready within").map(drop)
 }
@@ -121,7 +121,7 @@ name = '\\0' + os.environ['NOTIFY_SOCKET'][1:]
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', name)
 os.execv(sys.argv[1], sys.argv[1:])";
     let line = format!("[ $n != 2 ] || exec sleep 60; exec {} -c \"{says}\" \"$@\"", python());
-    let served = Served::new(&["--ready", "notify", "--ready-timeout", "3s"], &line)?;
+    let served = Served::new(&["--ready", "notify", "--ready-timeout", "6s"], &line)?;
     let load = served.load()?;
     std::thread::scope(|scope| {
         let asks = scope.spawn(|| fails(&served, "was not ready within"));
@@ -244,10 +244,7 @@ fn supervisor_killed() -> Result<(), Failed> {
     nothing_lost(load)?;
     // The socket is still open in the server: its port is taken, and by whom is said.
     let options = ["-l", &*served.at.to_string()];
-    let mut next = Supervisor::start(inuse(), run(inuse(), &options, &["true"]))?;
-    same(next.ended()?.code(), Some(1), "another supervisor")?;
-    let server = served.supervisor.process(1)?.to_string();
-    holds(next.log().contains(&server), next.log())
+    crate::names_the_holder(&options, served.supervisor.process(1)?)
 }
 
 /// No descriptor is left for a new generation: that is said, what serves goes on, and later it works again.

@@ -62,7 +62,8 @@ fn strange() -> Result<(), Failed> {
     same(generation["state"].as_str(), Some("starting"), "its state")?;
     let says = generation["says"].as_str().unwrap_or_default();
     holds(!says.contains(['\u{1b}', '\n']) && says != "mine", format!("it says {says:?}"))?;
-    same(open()?, before, "descriptors of the supervisor")?;
+    let now = open()?;
+    holds(now <= before, format!("the supervisor has {now} descriptors, after {before}"))?;
 
     std::fs::write(served.scratch.0.join("go"), "")?;
     let ready = supervisor.ready(1)?;

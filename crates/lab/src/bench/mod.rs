@@ -12,6 +12,7 @@ mod host;
 mod machine;
 mod plot;
 mod report;
+mod restart;
 pub(crate) mod sample;
 mod tool;
 mod upper;
@@ -41,6 +42,8 @@ enum Act {
     Growth(growth::GrowthArgs),
     /// The teaching server `upper` beside a plain epoll server in C: connections a second, bytes through
     Upper(upper::UpperArgs),
+    /// A server that is restarted under a load, in the ways that people have
+    Restart(restart::RestartArgs),
 }
 
 /// The words of every measurement.
@@ -78,6 +81,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Act::Empty(arguments) => empty::run(&arguments),
         Act::Growth(arguments) => growth::run(&arguments),
         Act::Upper(arguments) => upper::run(&arguments),
+        Act::Restart(arguments) => restart::run(&arguments),
     };
     match done {
         Ok(all_right) => u8::from(!all_right),

@@ -11,6 +11,8 @@ pub use play::{Figures, QUEUED, Rounds, play};
 pub use programs::{ALL, Program, Way, python};
 pub use supervisor::{Ctl, PATIENCE, Scratch, Supervisor, Told, run, tree};
 
+pub(crate) use supervisor::send;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 

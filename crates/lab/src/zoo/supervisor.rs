@@ -326,7 +326,7 @@ pub fn tree(pid: u32) -> Vec<u32> {
 }
 
 /// Sends a signal to a process that is ours: the caller has just seen that it is.
-pub(super) fn send(pid: u32, signal: Signal) -> io::Result<()> {
+pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
     Ok(pidfd_send_signal(&pidfd_open(pid, PidfdFlags::empty())?, signal)?)
 }

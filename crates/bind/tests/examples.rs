@@ -191,10 +191,15 @@ fn graceful_when_told_twice() {
 #[test]
 fn started_twice() {
     let first = Example::start("tokio");
-    let mut second = Command::new(program("tokio"));
-    let ran = second.arg(first.at.to_string()).output().unwrap();
-    let said = String::from_utf8(ran.stderr).unwrap();
-    assert_eq!(ran.status.code(), Some(1), "{said}");
+    let second = || {
+        let ran = Command::new(program("tokio")).arg(first.at.to_string()).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        said
+    };
+    // On a machine that is too busy the search for the owner is cut short.
+    let mut tries = std::iter::repeat_with(second).take(20);
+    let said = tries.find(|said| !said.contains("was stopped after")).expect("time to find the owner");
     let readme = include_str!("../../../README.md");
     let shown = readme.lines().find(|line| line.starts_with("Error: cannot bind ")).expect("it is shown");
     let pid = first.child.id().to_string();

@@ -179,9 +179,12 @@ fn nothing_leaks() -> Result<(), Failed> {
             return Err(format!("the child has {set}{mask}").into());
         }
     }
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-    if open != 3 {
-        return Err(format!("the child has {open} descriptors").into());
+    // What the handler writes into is a socket; whoever started this test may have left other descriptors to it.
+    for open in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let file = std::fs::read_link(open?.path())?;
+        if file.to_string_lossy().starts_with("socket:") {
+            return Err(format!("the child has {}", file.display()).into());
+        }
     }
     let child = Pid::from_raw(pid.parse()?).ok_or("no pid")?;
     kill_process(child, Signal::TERM)?;

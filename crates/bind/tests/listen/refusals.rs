@@ -173,6 +173,10 @@ fn another_user() -> Result<Completion, Failed> {
     }
     let said = unhurried(|| as_nobody(&address).ok().and_then(Result::ok).unwrap_or_default());
     let uid = if rustix::process::geteuid().is_root() { "A process of root holds" } else { "holds" };
+    // A machine that is busy for long leaves no time for the search, and it is told so.
+    if said.contains("was stopped after 100 ms") {
+        return Ok(Completion::Completed);
+    }
     says(&said, &["AddrInUse: ", uid, "you may not see which", "sudo inuse why"])?;
     Ok(Completion::Completed)
 }

@@ -157,7 +157,10 @@ pub(super) struct Content {
 /// What a lane shows of these sockets.
 pub(super) fn content(ends: &[Seen], party: &str, lane: Lane) -> Content {
     let mut content = Content::default();
-    for state in State::ALL {
+    // What is listened with comes first where all share a lane.
+    let own = |state: &State| matches!(state, State::Listen | State::Bound | State::Unconn);
+    let (own, others): (Vec<State>, Vec<State>) = State::ALL.into_iter().partition(own);
+    for state in own.into_iter().chain(others) {
         let of: Vec<&Seen> = ends
             .iter()
             .filter(|seen| seen.end.state == state && (lane == Lane::All || Lane::of(seen) == lane))

@@ -13,7 +13,7 @@ use inuse_lab::stage::Segment;
 const FEW: usize = 12;
 
 /// What the longest state takes, and between columns an arrow with its flags.
-const NARROWEST: f64 = 64.0;
+const NARROWEST: f64 = 62.0;
 const SHORTEST: f64 = 30.0;
 
 /// The measures of a drawing.
@@ -169,7 +169,8 @@ impl<'a> Ladder<'a> {
         for (row, words) in band.content.words.iter().enumerate() {
             let class = if row == 0 { "state" } else { "note" };
             let y = first + row as f64 * self.shape.line();
-            drawing.words(class, (x + w / 2.0, y), self.shape.size, "middle", words);
+            let size = fitting(words, w - 2.0, self.shape.size);
+            drawing.words(class, (x + w / 2.0, y), size, "middle", words);
         }
     }
 

@@ -8,6 +8,7 @@ use inuse_lab::zoo::{Scratch, Supervisor, python, run, tree};
 use libtest_mimic::Failed;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType, sendto, socket};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use std::io::ErrorKind;
 use std::process::Command;
 use std::time::Duration;
 
@@ -195,10 +196,13 @@ fn ignores() -> Result<(), Failed> {
     served.supervisor.restart()?;
     served.supervisor.event("drain-over", Some(1))?;
     served.supervisor.event("ended", Some(1))?;
+    // All were killed at once; which of them the kernel buries last is its own affair.
     for pid in all {
-        let gone = std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| bytes.is_empty())
-            || !std::fs::exists(format!("/proc/{pid}"))?;
-        holds(gone, format!("process {pid} of generation 1 lives on"))?;
+        let gone = || {
+            let environ = std::fs::read(format!("/proc/{pid}/environ"));
+            environ.map_or_else(|error| error.kind() == ErrorKind::NotFound, |bytes| bytes.is_empty())
+        };
+        wait(gone, &format!("the end of process {pid} of generation 1"))?;
     }
     same(served.answers()?, "2".into(), "the generation that answers")?;
     let tally = load.stop();

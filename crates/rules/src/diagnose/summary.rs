@@ -52,7 +52,9 @@ fn name_socket(case: &Case, index: usize) -> String {
 
 fn sentence(case: &Case) -> String {
     let wanted = &spoken(&case.attempt.address);
-    let holder = who::several(&who::processes(case.snapshot, case.blockers()));
+    let holders = who::processes(case.snapshot, case.blockers());
+    let listen = if who::are_many(&holders) { "listen" } else { "listens" };
+    let holder = who::several(&holders);
     let somebody = holder.clone().unwrap_or_else(|| "A process".into());
     let there = case.blockers().next().map(|socket| spoken(&socket.address)).unwrap_or_default();
     match case.naming.cause {
@@ -97,7 +99,7 @@ fn sentence(case: &Case) -> String {
                 "Every port of the ephemeral range ({low}-{high}) has a socket on it, so the kernel finds none for port 0."
             )
         }
-        Cause::Listener => format!("{somebody} listens on {there}."),
+        Cause::Listener => format!("{somebody} {listen} on {there}."),
         Cause::Udp => format!("{somebody} has {there} open."),
         Cause::BoundNotListening => {
             format!("{somebody} has bound {there} and does not listen; ordinary lists do not show it.")
@@ -150,7 +152,7 @@ fn sentence(case: &Case) -> String {
         Cause::DualStack => dual_stack(case, &somebody, &there),
         Cause::WildcardVsSpecific => format!("{somebody} {} {there}, which overlaps {wanted}.", holds(case)),
         Cause::SecondListen => format!(
-            "{somebody} already listens on {there}: both sockets may bind it with SO_REUSEADDR, only one may listen."
+            "{somebody} already {listen} on {there}: both sockets may bind it with SO_REUSEADDR, only one may listen."
         ),
         Cause::ReuseportMismatch => reuseport(case, &somebody, &there),
         Cause::UnixNotASocket => match &case.snapshot.path {
@@ -211,9 +213,13 @@ fn count(number: usize, one: &str, many: &str) -> String {
 
 /// "listens on", "has bound" or "has open", by the first socket in the way.
 fn holds(case: &Case) -> &'static str {
+    let many = who::are_many(&who::processes(case.snapshot, case.blockers()));
     match case.blockers().next().map(|socket| socket.state) {
+        Some(State::Listen) if many => "listen on",
         Some(State::Listen) => "listens on",
+        Some(State::Bound) if many => "have bound",
         Some(State::Bound) => "has bound",
+        _ if many => "have open",
         _ => "has open",
     }
 }

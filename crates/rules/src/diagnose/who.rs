@@ -69,6 +69,11 @@ pub(super) fn several(processes: &[&Process]) -> Option<String> {
     Some(if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) })
 }
 
+/// Whether [`several`] names more than one program, so that a verb must be in the plural.
+pub(super) fn are_many(processes: &[&Process]) -> bool {
+    processes.split_first().is_some_and(|(first, rest)| rest.iter().any(|other| other.comm != first.comm))
+}
+
 /// A unit that can be stopped as a whole: a service, and not a user's whole manager.
 pub(super) fn stoppable_unit(process: &Process) -> Option<&Unit> {
     process.unit.as_ref().filter(|unit| unit.name.ends_with(".service") && !unit.name.starts_with("user@"))

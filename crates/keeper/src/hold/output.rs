@@ -35,7 +35,8 @@ const LINES: usize = 20;
 /// What a generation wrote last.
 #[derive(Debug)]
 pub(super) struct Tail {
-    ring: OwnedFd,
+    /// One for what goes to one place: stdout's first, then stderr's.
+    rings: Vec<OwnedFd>,
 }
 
 impl Tail {
@@ -46,50 +47,73 @@ impl Tail {
         if !follow_out && !follow_err {
             return Ok(None);
         }
-        let ring = memfd_create("inuse-output", MemfdFlags::CLOEXEC)?;
-        let tail = Tail { ring: fcntl_dupfd_cloexec(&ring, 3)? };
         let same = follow_out && follow_err && same_file(&out, &err);
-        let stdout =
-            if follow_out { follow(&ring, Stdio::from(out.as_fd().try_clone_to_owned()?))? } else { None };
+        let mut tail = Tail { rings: Vec::new() };
+        let stdout = if follow_out {
+            Some(tail.follow(Stdio::from(out.as_fd().try_clone_to_owned()?))?)
+        } else {
+            None
+        };
         let stderr = match (&stdout, same) {
             // One pipe for both, so that their order is kept.
             (Some(pipe), true) => Some(pipe.try_clone()?),
-            _ if follow_err => follow(&ring, Stdio::from(err.as_fd().try_clone_to_owned()?))?,
+            _ if follow_err => Some(tail.follow(Stdio::from(err.as_fd().try_clone_to_owned()?))?),
             _ => None,
         };
         let stdio = |pipe: Option<OwnedFd>| pipe.map_or_else(Stdio::inherit, Stdio::from);
         Ok(Some((tail, (stdio(stdout), stdio(stderr)))))
     }
 
+    /// A pipe whose other end is copied to `to` and kept in a ring of its own.
+    fn follow(&mut self, to: Stdio) -> io::Result<OwnedFd> {
+        let ring = memfd_create("inuse-output", MemfdFlags::CLOEXEC)?;
+        let (from, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
+        let given = fcntl_dupfd_cloexec(&ring, 3)?;
+        let mut command = Command::new(MYSELF);
+        command.arg(TEE).arg(given.as_raw_fd().to_string()).stdin(from).stdout(to).stderr(Stdio::null());
+        super::sys::inherit::inherit(&mut command, vec![given]);
+        // Reaped with all other children.
+        command.spawn()?;
+        self.rings.push(ring);
+        Ok(pipe)
+    }
+
     /// The last lines of something that has ended: waits a moment until they have arrived.
     pub(super) fn settled_lines(&self) -> Vec<String> {
         let until = Instant::now() + SETTLING;
-        let mut ended = [0u8; 1];
-        while pread(&self.ring, &mut ended, ENDED_AT) != Ok(1) && Instant::now() < until {
+        let ended = |ring: &OwnedFd| pread(ring, &mut [0u8; 1], ENDED_AT) == Ok(1);
+        while !self.rings.iter().all(ended) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.lines()
     }
 
+    /// What went to stdout, then what went to stderr: it says more about a failure, so it is cut last.
     fn lines(&self) -> Vec<String> {
-        let mut count = [0u8; 8];
-        if pread(&self.ring, &mut count, COUNT_AT) != Ok(8) {
-            return Vec::new();
-        }
-        let count = u64::from_ne_bytes(count);
-        let mut ring = vec![0u8; KEPT as usize];
-        let Ok(read) = pread(&self.ring, &mut ring, 0) else { return Vec::new() };
-        ring.truncate(read);
-        if count > KEPT {
-            ring.rotate_left((count % KEPT) as usize);
-            // The first line is cut.
-            let whole = ring.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            ring.drain(..whole);
-        } else {
-            ring.truncate(count as usize);
-        }
-        last_lines(&ring)
+        let mut lines: Vec<String> = self.rings.iter().flat_map(kept_lines).collect();
+        lines.drain(..lines.len().saturating_sub(LINES));
+        lines
     }
+}
+
+fn kept_lines(ring: &OwnedFd) -> Vec<String> {
+    let mut count = [0u8; 8];
+    if pread(ring, &mut count, COUNT_AT) != Ok(8) {
+        return Vec::new();
+    }
+    let count = u64::from_ne_bytes(count);
+    let mut kept = vec![0u8; KEPT as usize];
+    let Ok(read) = pread(ring, &mut kept, 0) else { return Vec::new() };
+    kept.truncate(read);
+    if count > KEPT {
+        kept.rotate_left((count % KEPT) as usize);
+        // The first line is cut.
+        let whole = kept.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        kept.drain(..whole);
+    } else {
+        kept.truncate(count as usize);
+    }
+    last_lines(&kept)
 }
 
 /// The last lines of a text, each with what controls a terminal escaped.
@@ -108,18 +132,6 @@ fn can_be_followed(stream: impl rustix::fd::AsFd) -> bool {
 fn same_file(a: impl rustix::fd::AsFd, b: impl rustix::fd::AsFd) -> bool {
     let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     matches!((fstat(a).map(identity), fstat(b).map(identity)), (Ok(a), Ok(b)) if a == b)
-}
-
-/// A pipe whose other end is copied to `to` and kept in the ring.
-fn follow(ring: &OwnedFd, to: Stdio) -> io::Result<Option<OwnedFd>> {
-    let (from, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
-    let ring = fcntl_dupfd_cloexec(ring, 3)?;
-    let mut command = Command::new(MYSELF);
-    command.arg(TEE).arg(ring.as_raw_fd().to_string()).stdin(from).stdout(to).stderr(Stdio::null());
-    super::sys::inherit::inherit(&mut command, vec![ring]);
-    // Reaped with all other children.
-    command.spawn()?;
-    Ok(Some(pipe))
 }
 
 /// The small process: copies standard input to standard output, and keeps the end of it in the ring whose
@@ -177,7 +189,7 @@ mod tests {
     #[test]
     fn the_end_of_the_output_is_kept() {
         let ring = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
-        let tail = Tail { ring: ring.try_clone().unwrap() };
+        let tail = Tail { rings: vec![ring.try_clone().unwrap()] };
         assert!(tail.lines().is_empty());
         let mut count = 0;
         keep(&ring, &mut count, b"one\ntwo\x1b[31m\n");
@@ -188,5 +200,18 @@ mod tests {
         assert_eq!((lines.len(), &*lines[0], &*lines[19]), (20, "line 4980", "line 4999"));
         keep(&ring, &mut count, &vec![b'x'; 3 * KEPT as usize]);
         assert_eq!(tail.lines().len(), 1);
+    }
+
+    #[test]
+    fn two_outputs_do_not_overwrite_each_other() {
+        let ring = || memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        let tail = Tail { rings: vec![ring(), ring()] };
+        keep(&tail.rings[1], &mut 0, b"no such table\n");
+        keep(&tail.rings[0], &mut 0, b"starting\n");
+        assert_eq!(tail.lines(), ["starting", "no such table"]);
+        let many: String = (0..30).map(|n| format!("line {n}\n")).collect();
+        keep(&tail.rings[0], &mut 0, many.as_bytes());
+        let lines = tail.lines();
+        assert_eq!((lines.len(), &*lines[0], &*lines[19]), (20, "line 11", "no such table"));
     }
 }

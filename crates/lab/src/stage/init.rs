@@ -181,7 +181,7 @@ fn obey(world: &mut World, message: &Message) -> Done {
             Some(tap) => Ok(tap.drain().iter().map(tap::to_word).collect()),
             None => Err(other("no segments are recorded here")),
         },
-        ["rows"] => Ok(rows::read()?.iter().map(rows::to_word).collect()),
+        ["rows"] => Ok(rows::read(|_| true)?.iter().map(rows::to_word).collect()),
         ["pid", name] => Ok(vec![find(actors, name)?.pid.as_raw_nonzero().to_string()]),
         ["run", uid, program, arguments @ ..] => {
             let uid = uid.parse().map_err(|_| other("a uid is a number"))?;
@@ -379,8 +379,8 @@ fn send_signal(actor: &Actor, signal: Signal, deadline: Instant) -> Result<(), T
 fn await_row(sight: &Sight, deadline: Instant) -> Result<(), Trouble> {
     let wanted =
         |row: &Row| row.transport == Transport::Tcp && (row.local, row.state) == (sight.local, sight.state);
-    until(deadline, "", || Ok(rows::read()?.iter().any(wanted))).map_err(|trouble| {
-        let seen = rows::read().unwrap_or_default();
+    until(deadline, "", || Ok(!rows::read(wanted)?.is_empty())).map_err(|trouble| {
+        let seen = rows::read(|row| row.local.port() == sight.local.port()).unwrap_or_default();
         match trouble {
             Trouble::Other(_) => {
                 let rows: Vec<String> = seen.iter().map(Row::to_string).collect();

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The most rows that are read of one file.
+/// The most rows that are kept of one file.
 const MOST: usize = 200;
 
 /// One socket, or what is left of one.
@@ -42,8 +42,9 @@ impl fmt::Display for Row {
     }
 }
 
-/// The rows of the calling process's network namespace.
-pub(crate) fn read() -> io::Result<Vec<Row>> {
+/// The rows of the calling process's network namespace that are wanted; it may be the machine's own, with a great
+/// many more.
+pub(crate) fn read(wanted: impl Fn(&Row) -> bool) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (file, transport) in [
         ("/proc/self/net/tcp", Transport::Tcp),
@@ -52,7 +53,10 @@ pub(crate) fn read() -> io::Result<Vec<Row>> {
         ("/proc/self/net/udp6", Transport::Udp),
     ] {
         match std::fs::read_to_string(file) {
-            Ok(text) => rows.extend(text.lines().filter_map(|line| parse(line, transport)).take(MOST)),
+            Ok(text) => {
+                let all = text.lines().filter_map(|line| parse(line, transport));
+                rows.extend(all.filter(|row| wanted(row)).take(MOST));
+            }
             // A kernel without IPv6 has no such file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

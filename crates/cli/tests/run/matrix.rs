@@ -210,8 +210,11 @@ fn ignores() -> Result<(), Failed> {
 }
 
 fn forks_away() -> Result<(), Failed> {
-    let line = "[ $n != 1 ] || { sh -c 'LISTEN_PID=$$ exec setsid \"$@\"' sh \"$@\" & exit 0; }";
+    let line = "[ $n != 1 ] || { sh -c 'LISTEN_PID=$$ exec setsid \"$@\"' sh \"$@\" &
+while [ ! -e \"$dir/go\" ]; do sleep 0.01; done; exit 0; }";
+    // Only once its server is ready: one that goes before that has failed to start.
     let served = Served::new(&[], line)?;
+    std::fs::write(served.scratch.0.join("go"), "")?;
     served.supervisor.event("forked", Some(1))?;
     let load = served.load()?;
     served.supervisor.restart()?;

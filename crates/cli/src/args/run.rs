@@ -47,7 +47,7 @@ pub struct RunArgs {
     /// With -l: put the sockets in the place of those that the program binds itself, instead of giving them to it
     ///
     /// For programs that know nothing of LISTEN_FDS, and ports that they may not bind. Write the address as the
-    /// program binds it; 8080 alone fits 0.0.0.0:8080 and [::]:8080. Without -l the program's own listeners are
+    /// program binds it; 8080 alone fits the wildcard address of either family. Without -l the program's own listeners are
     /// always kept.
     #[arg(long)]
     pub keep: bool,

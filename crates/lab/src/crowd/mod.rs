@@ -91,7 +91,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Stages it in the caller's network namespace, which should be its own ([`ground::private`]), as the
+    /// Stages it in the caller's network namespace, which should be its own (`ground::private`), as the
     /// user `uid` where one is given.
     ///
     /// # Errors

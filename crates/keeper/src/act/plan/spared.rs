@@ -85,6 +85,11 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
             inuse_rules::address::escape(publishes.helper.as_bytes())
         ));
     }
+    if holds_for_a_program(process) {
+        return says(
+            "it is 'inuse run', which holds the address for its program: 'inuse ctl stop' ends both",
+        );
+    }
     if manages(process) {
         return says("it manages other processes, which would end or go on without their manager");
     }
@@ -92,6 +97,13 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
         return says("it carries somebody's session, of which this port is only a part");
     }
     None
+}
+
+/// `inuse run`, or the process of its own that keeps listeners for it (`inuse __keep`). Other verbs hold nothing for
+/// anybody: a teaching server is a server like any other.
+fn holds_for_a_program(process: &Process) -> bool {
+    let verb = process.cmdline.get(1).map(Vec::as_slice);
+    program(process) == b"inuse" && matches!(verb, Some(b"run" | b"__keep"))
 }
 
 /// Whether it is a service manager, a supervisor, or a runtime.
@@ -181,6 +193,9 @@ mod tests {
         check(&called("/usr/bin/ssh", "ssh", &["ssh", "-L", "8080:x:80", "host"]), true);
         check(&called("/usr/sbin/sshd", "sshd", &["sshd: tom"]), true);
         check(&called("/usr/share/code/code", "code", &["code"]), true);
+        check(&called("/usr/bin/inuse", "exe", &["/proc/self/exe", "__keep"]), true);
+        check(&called("/usr/bin/inuse", "inuse", &["inuse", "run", "-l", "8080", "--", "./server"]), true);
+        check(&called("/usr/bin/inuse", "inuse", &["inuse", "lab", "serve", "ack"]), false);
         check(&called("/usr/sbin/nginx", "nginx", &["nginx: master process"]), false);
         check(&called("/opt/systemd-like", "systemd-like", &[]), false);
         let publishes = Some(Publishes {

@@ -54,6 +54,8 @@ pub fn handler_main() -> io::Result<()> {
     // whole cgroup or session is for the programs too: they may ask on their way out.
     let _ = setsid();
     super::super::sys::inherit::ignore_stops();
+    // Started by way of /proc/self/exe, and whoever looks for the holder of an address is to know it.
+    let _ = rustix::thread::set_name(c"inuse keep");
     let control = io::stdin().as_fd().try_clone_to_owned()?;
     // What else was inherited, a shell's pipe perhaps, must not be held open: whoever reads it would wait. The
     // control channel is moved out of the way for that.

@@ -23,7 +23,8 @@ pub(super) fn nobody(case: &Case, cause: Cause, plan: &mut Plan) {
         plan.obstacles.push(Obstacle::new(ObstacleKind::Never, says));
         return;
     }
-    if cause != Cause::UnixStale {
+    // With a namespace that stays closed it may be served from there: then the refused connection decides.
+    if !matches!(cause, Cause::UnixStale | Cause::OwnerHidden) {
         let says = "Somebody seems to serve the socket file, and does not show.";
         plan.obstacles.push(Obstacle::new(ObstacleKind::Unseen, says));
         return;

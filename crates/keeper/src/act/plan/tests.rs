@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::act::surroundings::Published;
+use inuse_rules::address::{UnixKind, UnixName};
 use inuse_rules::owner::{Ancestor, Container, Holding, NoOwner, Ownership, Publishes, Runtime, Unit};
-use inuse_rules::snapshot::{Depth, KernelVersion};
-use inuse_rules::socket::{Timer, TimerKind};
+use inuse_rules::snapshot::{Depth, FileKind, KernelVersion, PathFact};
+use inuse_rules::socket::{FileId, Timer, TimerKind};
 use inuse_rules::{Transport, diagnose};
 
 const PORT: u16 = 8080;
@@ -335,4 +336,22 @@ fn only_the_connections_that_a_plan_names_are_destroyed() {
     let served = vec![listener(held(&[70])), socket(State::Established, held(&[70]))];
     let plan = plan_for(served, vec![node(70)], &root(), ALL);
     assert!(plan.is_ready() && !plan.destroys(&orphan(7)), "{plan:#?}");
+}
+
+#[test]
+fn a_socket_file_is_removed_where_nobody_shows_behind_it() {
+    let path = b"/run/app.sock".to_vec();
+    let address = Address::Unix { kind: UnixKind::Stream, name: UnixName::Path(path) };
+    let check = |kind: FileKind, everywhere: bool, expect: &str| {
+        let file = FileId { dev: 1, ino: 2 };
+        let mut snapshot = Snapshot { path: Some(PathFact::Exists { kind, file }), ..Snapshot::default() };
+        snapshot.coverage.unix = true;
+        // Whether a namespace stayed closed: the connection that is tried before the removal decides then.
+        snapshot.coverage.unix_everywhere = everywhere;
+        let diagnosis = diagnose(&snapshot, &Attempt::plain(address.clone()));
+        assert_eq!(gist(&plan(&snapshot, &diagnosis, &tom(), NO)), expect, "{everywhere} {diagnosis:#?}");
+    };
+    check(FileKind::Socket, true, "unlink");
+    check(FileKind::Socket, false, "unlink");
+    check(FileKind::Regular, true, "never");
 }

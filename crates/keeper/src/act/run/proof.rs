@@ -77,7 +77,8 @@ fn judge(plan: &Plan, look: &Look, stubborn: &[Suspect], deeds: &[Deed]) -> (End
         );
         return (Ending::NotFree, says, Some(diagnosis.cause));
     }
-    let hidden = in_the_way(look).any(|socket| socket.owners == Ownership::Hidden);
+    let hidden = diagnosis.cause == Cause::OwnerHidden
+        || in_the_way(look).any(|socket| socket.owners == Ownership::Hidden);
     let ending = if hidden { Ending::Unseen } else { Ending::NotFree };
     let failed: Vec<&str> = deeds.iter().filter(|deed| !deed.done).map(|deed| deed.says.as_str()).collect();
     let because =

@@ -4,14 +4,17 @@
 
 #[path = "../common/pty.rs"]
 mod pty;
+#[path = "../common/ran.rs"]
+mod ran;
 mod stage;
 mod terminal;
 
 use libtest_mimic::{Arguments, Trial};
+use ran::Ran;
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 fn main() {
     inuse_lab::helper_main();
@@ -34,20 +37,8 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), plain.chain(staged).collect()).exit();
 }
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 fn inuse(arguments: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
-    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_inuse")).args(arguments))
 }
 
 /// A program that holds a listener, as its standard input, and the address.

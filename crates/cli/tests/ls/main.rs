@@ -3,11 +3,14 @@
 
 mod bench;
 mod live;
+#[path = "../common/ran.rs"]
+mod ran;
 mod views;
 mod words;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use std::process::{Command, Stdio};
+use ran::Ran;
+use std::process::Command;
 
 fn main() {
     inuse_lab::helper_main();
@@ -38,23 +41,9 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-/// What a run left behind.
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 /// Runs the command to its end, with nothing of the tester's environment.
 fn inuse(arguments: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
-    let output =
-        command.args(arguments).env_clear().stdin(Stdio::null()).output().expect("the command starts");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_inuse")).args(arguments).env_clear())
 }
 
 /// Reads a document, and holds it against the schema.

@@ -4,28 +4,19 @@
 
 #[path = "../common/pty.rs"]
 mod pty;
+#[path = "../common/ran.rs"]
+mod ran;
 mod terminal;
 
+use ran::Ran;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
+use std::process::{Child, Command};
 
 fn inuse(arguments: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
-    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_inuse")).args(arguments))
 }
 
 /// A program that has a socket as its standard input.

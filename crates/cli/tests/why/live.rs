@@ -1,7 +1,8 @@
 //! Against real sockets of this very process, on a loopback port that the kernel chose.
 
 use crate::json::fits;
-use crate::run::{Ran, command, inuse, inuse_reading};
+use crate::ran::Ran;
+use crate::run::{command, inuse, inuse_reading};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};

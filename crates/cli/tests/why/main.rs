@@ -5,6 +5,8 @@ mod golden;
 mod hostile;
 mod json;
 mod live;
+#[path = "../common/ran.rs"]
+mod ran;
 mod run;
 mod snapshots;
 mod words;

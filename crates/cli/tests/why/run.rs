@@ -1,14 +1,8 @@
 //! Runs the command as a process of its own, with nothing of the tester's environment.
 
+use crate::ran::Ran;
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
-
-/// What a run left behind.
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
+use std::process::{Command, Stdio};
 
 /// The command, ready to be given more.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -19,7 +13,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 /// Runs it to its end.
 pub(crate) fn inuse(arguments: &[&str]) -> Ran {
-    ran(command(arguments).output().expect("the command starts"))
+    Ran::of(&mut command(arguments))
 }
 
 /// Runs it with that on standard input.
@@ -34,13 +28,5 @@ pub(crate) fn inuse_reading(arguments: &[&str], input: &[u8]) -> Ran {
     // It may end without having read everything.
     let _ = stdin.write_all(input);
     drop(stdin);
-    ran(child.wait_with_output().expect("the command ends"))
-}
-
-fn ran(output: Output) -> Ran {
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
-    }
+    child.wait_with_output().expect("the command ends").into()
 }

@@ -1,26 +1,16 @@
 //! `inuse explain`, `inuse next`, and the pages and completions that are made from the definition.
 
 mod piped;
+#[path = "../common/ran.rs"]
+mod ran;
 
 use inuse_cli::generate::{artifacts, text};
+use ran::Ran;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 fn inuse(arguments: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
-    let output =
-        command.args(arguments).env_clear().stdin(Stdio::null()).output().expect("the command starts");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_inuse")).args(arguments).env_clear())
 }
 
 #[test]

@@ -12,7 +12,7 @@
 
 use super::asm::{Fetch, Mark, Program, Reg, Width};
 use super::btf::{Btf, Kind};
-use super::{SEQ_WRITE, member};
+use super::{member, write_record};
 use crate::netlink::wire::{u32_at, u64_at};
 
 /// Bytes in a record.
@@ -119,10 +119,7 @@ impl Layout {
         put(context, Some(self.fd), 24, Width::Double);
         program.fetch(Reg::R1, context, self.meta);
         program.fetch(Reg::R1, Reg::R1, self.output);
-        program.copy(Reg::R2, Reg::Frame);
-        program.add(Reg::R2, -(RECORD as i32));
-        program.set(Reg::R3, RECORD as i32);
-        program.call(SEQ_WRITE);
+        write_record(&mut program, RECORD);
         program.finish()
     }
 }

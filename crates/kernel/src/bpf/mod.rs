@@ -23,7 +23,7 @@ pub use tcp::TcpOptions;
 use crate::error::Error;
 use crate::netns::Netns;
 use crate::sys::bpf as sys;
-use asm::Fetch;
+use asm::{Fetch, Program, Reg};
 use btf::Member;
 use run::Iteration;
 use std::sync::OnceLock;
@@ -144,6 +144,14 @@ pub fn fits(types: &[u8]) -> Result<(), Error> {
     run::in_types(types, tcp::Layout::find)?;
     run::in_types(types, tables::Layout::find)?;
     run::in_types(types, files::Layout::find).map(drop)
+}
+
+/// Writes the record, which ends at the top of the stack, to the output in R1.
+fn write_record(program: &mut Program, bytes: usize) {
+    program.copy(Reg::R2, Reg::Frame);
+    program.add(Reg::R2, -(bytes as i32));
+    program.set(Reg::R3, bytes as i32);
+    program.call(SEQ_WRITE);
 }
 
 /// How to load a member that must be there: one of so many bits, or of any number where that is 0.

@@ -15,7 +15,7 @@
 use super::asm::{Fetch, Program, Reg, Width};
 use super::btf::{Btf, Kind};
 use super::files::{RECORD, SOCKFS};
-use super::{SEQ_WRITE, member};
+use super::{member, write_record};
 use crate::sys::bpf as sys;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
@@ -232,8 +232,5 @@ fn read_from_r3(program: &mut Program, width: Width) {
 fn write(program: &mut Program, fd: Reg) {
     program.store(Reg::Frame, 24 - RECORD as i16, fd, Width::Double);
     program.load(Reg::R1, Reg::Frame, OUTPUT, Width::Double);
-    program.copy(Reg::R2, Reg::Frame);
-    program.add(Reg::R2, -(RECORD as i32));
-    program.set(Reg::R3, RECORD as i32);
-    program.call(SEQ_WRITE);
+    write_record(program, RECORD);
 }

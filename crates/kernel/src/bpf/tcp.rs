@@ -8,9 +8,9 @@
 //! `struct sock_common`, and only that is read: so what holds for a listener holds for a TIME_WAIT.
 //! The program loads and writes; it changes nothing and follows no pointer in a socket.
 
-use super::SEQ_WRITE;
 use super::asm::{Fetch, Program, Reg, Width};
 use super::btf::{Btf, Kind, Member};
+use super::write_record;
 use crate::netlink::wire::{array_at, u8_at, u16_at, u32_at, u64_at};
 use crate::sockdiag::{AF_INET, AF_INET6, state};
 use inuse_rules::State;
@@ -107,10 +107,7 @@ impl Layout {
         }
         program.fetch(Reg::R1, context, self.meta);
         program.fetch(Reg::R1, Reg::R1, self.output);
-        program.copy(Reg::R2, Reg::Frame);
-        program.add(Reg::R2, -(RECORD as i32));
-        program.set(Reg::R3, RECORD as i32);
-        program.call(SEQ_WRITE);
+        write_record(&mut program, RECORD);
         program.finish()
     }
 }

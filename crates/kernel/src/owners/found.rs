@@ -3,7 +3,8 @@
 //!
 //! Not here: the search.
 
-use super::hits::{Hit, Hits, Place, holdings};
+use super::hits::{Hit, Hits, holdings};
+use super::walk::Place;
 use inuse_rules::{Holding, Ownership};
 use std::collections::BTreeMap;
 

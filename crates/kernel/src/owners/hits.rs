@@ -3,7 +3,7 @@
 //!
 //! Not here: where descriptors come from (`walk`, `iterated`), and how they are grouped (`found`).
 
-use super::walk::Entry;
+use super::walk::{Entry, Place};
 use crate::process::fdinfo;
 use crate::procfs;
 use inuse_rules::Holding;
@@ -46,17 +46,6 @@ impl Inodes {
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
         self.0.iter().copied()
     }
-}
-
-/// Where a descriptor is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// The process.
-    pub(super) pid: u32,
-    /// The thread, when the table of open files is its own.
-    pub(super) tid: Option<u32>,
-    /// The descriptor's number.
-    pub(super) fd: u32,
 }
 
 /// A descriptor of a socket, in 24 bytes.

@@ -5,8 +5,8 @@
 //! What is not found is looked for in /proc all the same, so nothing depends on this road.
 //! Follows `task_file_seq_get_next` in kernel/bpf/task_iter.c.
 
-use super::hits::{Hits, Inodes, Place};
-use super::walk::Until;
+use super::hits::{Hits, Inodes};
+use super::walk::{Place, Until};
 use super::{FindOptions, Road, unseen, walk};
 use crate::bpf::{self, List, OpenSocket};
 use rustix::fd::OwnedFd;

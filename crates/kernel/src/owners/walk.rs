@@ -4,7 +4,6 @@
 //! Not here: what is looked for; the visitor decides. Follows `proc_readfd_common` and `proc_fd_link`
 //! in `fs/proc/fd.c`.
 
-use super::hits::Place;
 use crate::procfs::{self, DirBuf};
 use crate::sys::kcmp;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -28,6 +27,17 @@ const MOST_WORKERS: usize = 8;
 const WORTH_A_THREAD: usize = 64;
 /// The stack of such a thread: a [`DirBuf`] and little else.
 const STACK: usize = 128 * 1024;
+
+/// Where a descriptor is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The process.
+    pub(super) pid: u32,
+    /// The thread, when the table of open files is its own.
+    pub(super) tid: Option<u32>,
+    /// The descriptor's number.
+    pub(super) fd: u32,
+}
 
 /// One open descriptor in one table of open files.
 pub(super) struct Entry<'a> {

@@ -3,7 +3,7 @@
 //! Most of an answer costs microseconds. The search for the owners goes through every open file of the machine, so
 //! it has a deadline; an answer says when that cut it short.
 
-use crate::listen::Options;
+use crate::listen::options::Options;
 use crate::why::{Asker, Report, WhyOptions};
 use inuse_kernel::{Netns, caps, locality, sysctl};
 use inuse_rules::cure::Action;

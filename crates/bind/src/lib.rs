@@ -67,6 +67,7 @@ mod explain;
 pub mod file;
 mod inherit;
 mod listen;
+mod parts;
 #[cfg(target_os = "linux")]
 pub mod resolve;
 mod shutdown;

@@ -4,6 +4,7 @@
 //! connection to it is refused; and at that moment it is still the same file. The window that remains: the
 //! microseconds between the last look and unlinkat(2), in which another program could replace it.
 
+use crate::parts::unix_type;
 use inuse_kernel::netns::Netns;
 use inuse_kernel::sockdiag::States;
 use inuse_kernel::{SockDiag, elsewhere, path_fact, unixpath};
@@ -70,12 +71,7 @@ impl SocketFile {
     /// A connection is refused. A datagram socket's comes first: it reaches nobody's queue of connections, and
     /// a server of another type, even one that does not listen, answers it with another error.
     fn refuses(&self) -> Result<(), String> {
-        let own = match self.kind {
-            UnixKind::Stream => SocketType::STREAM,
-            UnixKind::Datagram => SocketType::DGRAM,
-            UnixKind::Seqpacket => SocketType::SEQPACKET,
-        };
-        for kind in [SocketType::DGRAM, own] {
+        for kind in [SocketType::DGRAM, unix_type(self.kind)] {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let answer = SocketAddrUnix::new(self.path.as_slice())
                 .and_then(|address| connect(&socket_with(AddressFamily::UNIX, kind, flags, None)?, &address));

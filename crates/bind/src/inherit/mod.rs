@@ -21,7 +21,7 @@ mod words;
 
 pub(crate) use fault::Fault;
 
-use crate::listen::open::family;
+use crate::parts::family;
 use crate::sys;
 use inuse_rules::address::{Address, Transport, UnixKind, UnixName};
 use rustix::fd::{AsFd, OwnedFd};

@@ -4,7 +4,7 @@
 //! Pure: what the environment says, and who asks, are arguments. The order of the checks is that of libsystemd:
 //! words for somebody else are no error, however wrong the rest of them is.
 
-use super::Fault;
+use super::fault::Fault;
 use std::ffi::{OsStr, OsString};
 
 /// The number of the first descriptor (`SD_LISTEN_FDS_START`).

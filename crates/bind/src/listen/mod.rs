@@ -4,8 +4,8 @@
 
 mod again;
 mod kinds;
-pub(crate) mod open;
-mod options;
+mod open;
+pub(crate) mod options;
 
 pub use kinds::{InetSocket, Listener, SeqpacketListener, Socket, UnixSocket};
 pub use options::Keepalive;
@@ -15,7 +15,7 @@ use crate::inherit;
 use again::Patience;
 use inuse_rules::address::{Address, Transport, UnixKind, UnixName, escape};
 use open::{BIND, Failure, Plan, listens, set_nonblocking};
-pub(crate) use options::Options;
+use options::Options;
 use rustix::fd::OwnedFd;
 use std::io;
 use std::marker::PhantomData;

@@ -3,7 +3,8 @@
 //! Not here: what to do when it fails (`mod.rs`), and inherited sockets (`crate::inherit`).
 
 use super::options::Options;
-use inuse_rules::address::{Address, Transport, UnixKind, UnixName};
+use crate::parts::{family, socket_type};
+use inuse_rules::address::{Address, UnixName};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, chmod, lstat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket_with};
@@ -68,28 +69,6 @@ pub(crate) fn open(address: &Address, plan: &Plan) -> Result<OwnedFd, Failure> {
 /// Whether sockets of this type are listened on.
 pub(crate) fn listens(address: &Address) -> bool {
     socket_type(address) != SocketType::DGRAM
-}
-
-/// The address family.
-pub(crate) fn family(address: &Address) -> AddressFamily {
-    match address {
-        Address::Inet { local, .. } if local.is_ipv4() => AddressFamily::INET,
-        Address::Inet { .. } => AddressFamily::INET6,
-        Address::Unix { .. } => AddressFamily::UNIX,
-    }
-}
-
-/// The socket type.
-pub(crate) fn socket_type(address: &Address) -> SocketType {
-    match address {
-        Address::Inet { transport: Transport::Tcp, .. } | Address::Unix { kind: UnixKind::Stream, .. } => {
-            SocketType::STREAM
-        }
-        Address::Inet { transport: Transport::Udp, .. } | Address::Unix { kind: UnixKind::Datagram, .. } => {
-            SocketType::DGRAM
-        }
-        Address::Unix { kind: UnixKind::Seqpacket, .. } => SocketType::SEQPACKET,
-    }
 }
 
 /// A socket that no program started from here inherits, from its first moment on.

@@ -7,6 +7,7 @@
 //!
 //! Not here: sockets without a holder (TIME_WAIT, orphans), and those that no table of open files has.
 
+pub mod form;
 pub mod fresh;
 pub mod live;
 mod measure;

@@ -6,7 +6,8 @@
 //!
 //! Not here: which options to ask for (`table`), which sockets (`keeper`), and words about errors.
 
-use super::spec::{Form, Level, Readable, Sockets, Spec};
+use super::form::Form;
+use super::spec::{Level, Readable, Sockets, Spec};
 use super::value::{self, Value};
 use super::{Unread, reason};
 use crate::process::stat::Stat;

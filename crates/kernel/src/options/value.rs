@@ -3,8 +3,8 @@
 //! What [`show`] writes [`parse`] reads back. Bytes come from the kernel and words from whoever types: neither makes
 //! anything here panic.
 
+use super::form::{Form, Unit};
 use super::measure::{Measure, duration, measured, size};
-use super::spec::{Form, Unit};
 use inuse_rules::address::{deceives, escape};
 use std::net::SocketAddr;
 use std::time::Duration;

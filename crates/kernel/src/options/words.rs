@@ -71,7 +71,7 @@ impl std::error::Error for Wrong {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::Form;
+    use super::super::form::Form;
     use super::super::value::{decode, encode, show};
     use super::*;
     use proptest::prelude::*;

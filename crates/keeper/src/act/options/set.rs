@@ -1,11 +1,13 @@
 //! Setting: step by step, each through evidence made anew, until one fails.
 
 use super::evidence::{Proven, Unproven};
-use super::look::{Found, Look, Question, Subject, look};
+use super::look::look;
 use super::plan::{Plan, Step};
+use super::seen::{Found, Look, Question, Subject};
 use super::sentence::{place, sentence};
 use inuse_kernel::netns::Netns;
-use inuse_kernel::options::spec::{Form, Spec, Unit};
+use inuse_kernel::options::form::{Form, Unit};
+use inuse_kernel::options::spec::Spec;
 use inuse_kernel::options::value::{Value, show};
 use rustix::io::Errno;
 use std::collections::BTreeSet;

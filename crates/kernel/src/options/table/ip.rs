@@ -2,7 +2,8 @@
 //!
 //! Not here: joining and leaving multicast groups, and what raw sockets and routing daemons use.
 
-use super::super::spec::{Form, Level, Sockets, Spec, Unit};
+use super::super::form::{Form, Unit};
+use super::super::spec::{Level, Sockets, Spec};
 use super::{PMTU, STRUCTURE, number, within};
 
 const fn ip(number: i32, name: &'static str, form: Form) -> Spec {

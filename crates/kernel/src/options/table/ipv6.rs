@@ -2,7 +2,8 @@
 //!
 //! Not here: joining and leaving multicast groups, extension headers, and what raw sockets use.
 
-use super::super::spec::{Form, Level, Sockets, Spec, Unit};
+use super::super::form::{Form, Unit};
+use super::super::spec::{Level, Sockets, Spec};
 use super::{PMTU, number, within};
 
 const fn ipv6(number: i32, name: &'static str, form: Form) -> Spec {

@@ -11,7 +11,8 @@ mod socket;
 mod tcp;
 mod udp;
 
-use super::spec::{Form, Spec, Unit};
+use super::form::{Form, Unit};
+use super::spec::Spec;
 
 /// Every option, by level.
 pub fn all() -> impl Iterator<Item = &'static Spec> {

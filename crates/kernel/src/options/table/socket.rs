@@ -1,6 +1,7 @@
 //! `SOL_SOCKET`, complete: every `SO_` name of asm-generic/socket.h up to Linux 6.18.
 
-use super::super::spec::{Form, Level, Sockets, Spec, Unit};
+use super::super::form::{Form, Unit};
+use super::super::spec::{Level, Sockets, Spec};
 use super::super::value::Value;
 use super::{PROGRAM, STRUCTURE, count, number, within};
 

@@ -1,6 +1,7 @@
 //! `SOL_TCP`: everything in linux/tcp.h (tcp(7), do_tcp_setsockopt).
 
-use super::super::spec::{Form, Level, Spec, Unit};
+use super::super::form::{Form, Unit};
+use super::super::spec::{Level, Spec};
 use super::{STRUCTURE, count, number, within};
 
 const fn tcp(number: i32, name: &'static str, form: Form) -> Spec {

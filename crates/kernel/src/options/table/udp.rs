@@ -1,6 +1,7 @@
 //! `SOL_UDP`: everything in linux/udp.h (udp(7), udp_lib_setsockopt).
 
-use super::super::spec::{Form, Level, Spec, Unit};
+use super::super::form::{Form, Unit};
+use super::super::spec::{Level, Spec};
 use super::{number, within};
 
 const fn udp(number: i32, name: &'static str, form: Form) -> Spec {

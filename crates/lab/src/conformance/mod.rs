@@ -23,6 +23,7 @@ pub mod route;
 pub mod run;
 pub mod shrink;
 pub mod situation;
+pub mod tally;
 pub mod tcp;
 pub mod udp;
 pub mod unix;

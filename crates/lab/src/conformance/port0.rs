@@ -21,8 +21,8 @@ use super::ground::{LOOPBACK, set};
 use super::look::Looker;
 use super::play::{Player, completed};
 use super::random::Random;
-use super::run::Tally;
 use super::situation::{self, Answer, Facts, Situation, reachable};
+use super::tally::Tally;
 use super::{tcp, udp};
 use crate::sys::sockopt as raw;
 

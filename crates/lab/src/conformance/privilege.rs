@@ -20,8 +20,8 @@ use super::ground::{LINK_NAME, LOOPBACK, set};
 use super::look::Looker;
 use super::play::{Player, completed};
 use super::route::Route;
-use super::run::Tally;
 use super::situation::{Answer, Situation, as_user};
+use super::tally::Tally;
 use crate::sys::sockopt as raw;
 
 /// A privileged port, and one that is not.

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::run::{Results, Tally};
+use super::run::Results;
+use super::tally::Tally;
 
 /// As text.
 ///

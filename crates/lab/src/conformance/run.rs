@@ -1,10 +1,9 @@
-//! A run: the cases of each part, a tally, and every mismatch as small as it could be made.
+//! A run: the cases of each part, and every mismatch as small as it could be made.
+//!
+//! Not here: how a part's cases are counted (`tally`), and what is said of a run (`report`).
 
-use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
-
-use inuse_rules::State;
+use std::time::Instant;
 
 use super::case::Case;
 use super::compare::{Comparison, knowledge};
@@ -13,10 +12,8 @@ use super::play::{Played, Player};
 use super::port0::{self, Asks};
 use super::random::Random;
 use super::shrink::shrink;
+use super::tally::{Found, SHOWN, Tally, Wrong};
 use super::{privilege, unix};
-
-/// Mismatches that are shrunk and shown; more of them say nothing new.
-const SHOWN: usize = 20;
 
 /// A part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,71 +84,6 @@ pub struct Results {
     pub seed: u64,
     /// A tally for each part.
     pub tallies: Vec<(Part, Tally)>,
-}
-
-/// What came out for one part.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Cases played.
-    pub cases: u64,
-    /// Same answer.
-    pub agreed: u64,
-    /// The model could not know, by reason.
-    pub unknown: BTreeMap<String, u64>,
-    /// Different answers, where something decides of which no dump shows a trace.
-    pub unseen: u64,
-    /// Different answers: bugs of the model.
-    pub differed: u64,
-    /// Attempts that the kernel refused.
-    pub refused: u64,
-    /// Time spent.
-    pub took: Duration,
-    /// Rows that the model was shown, by state (and whether small).
-    pub states: BTreeMap<(State, bool), u64>,
-    /// The first mismatches.
-    pub found: Vec<Found>,
-}
-
-impl Tally {
-    /// How many verdicts were unknown, whatever the reason.
-    pub fn unknown(&self) -> u64 {
-        self.unknown.values().sum()
-    }
-
-    /// Counts one comparison, and keeps what was found.
-    pub fn count(&mut self, comparison: Comparison, story: impl FnOnce() -> String, refused: bool) {
-        self.cases += 1;
-        self.refused += u64::from(refused);
-        match comparison {
-            Comparison::Agrees => self.agreed += 1,
-            Comparison::Unknown(reason) => *self.unknown.entry(reason).or_default() += 1,
-            Comparison::Differs(says) => {
-                self.differed += 1;
-                if self.found.len() < SHOWN {
-                    let wrong = Wrong { says, line: String::new() };
-                    self.found.push(Found { story: story(), wrong });
-                }
-            }
-        }
-    }
-}
-
-/// A mismatch.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The case in words, as small as it could be made.
-    pub story: String,
-    /// What is wrong.
-    pub wrong: Wrong,
-}
-
-/// What is wrong with the answer to a case.
-#[derive(Clone, Debug)]
-pub struct Wrong {
-    /// Both answers, in words.
-    pub says: String,
-    /// The case as the model was shown it, where it has a line.
-    pub line: String,
 }
 
 /// Plays parts: `cases` cases shared among them, and the small enumerations whole.

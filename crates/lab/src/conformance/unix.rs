@@ -21,8 +21,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use super::compare::compare;
 use super::look::Kernel;
 use super::play::Player;
-use super::run::Tally;
 use super::situation::{Answer, as_user};
+use super::tally::Tally;
 
 const KINDS: [UnixKind; 3] = [UnixKind::Stream, UnixKind::Datagram, UnixKind::Seqpacket];
 

@@ -4,7 +4,7 @@
 //! through that pidfd a duplicate of its descriptor; and of the duplicate the inode and the cookie. A cookie is never
 //! given out again while the machine runs, so what is set is the socket that was seen, or nothing.
 
-use super::look::{Found, Holder};
+use super::seen::{Found, Holder};
 use inuse_kernel::options::Unread;
 use inuse_kernel::options::live::{Live, Table};
 use std::fmt;

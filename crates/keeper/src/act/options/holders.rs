@@ -3,8 +3,8 @@
 //! sock_diag tells which sockets there are, the owners' search who has them, and the holder's table gives the socket
 //! itself, proven by inode and cookie. What has no visible holder is counted.
 
-use super::look::{Found, Holder, Look, NotFound, Question, not_found};
 use super::read::Reader;
+use super::seen::{Found, Holder, Look, NotFound, Question, not_found};
 use inuse_kernel::netns::Netns;
 use inuse_kernel::options::Unread;
 use inuse_kernel::options::live::{Live, Table};

@@ -11,11 +11,13 @@ mod holders;
 mod look;
 mod plan;
 mod read;
+mod seen;
 mod sentence;
 mod set;
 
 pub use evidence::Unproven;
-pub use look::{Beyond, Found, Holder, Look, NotFound, Question, Reading, Subject, look};
+pub use look::look;
 pub use plan::{Objection, Plan, Step, not_here, plan};
+pub use seen::{Beyond, Found, Holder, Look, NotFound, Question, Reading, Subject};
 pub use sentence::{ERRNOS, place, sentence};
 pub use set::{Deed, Ending, Outcome, set};

@@ -3,8 +3,8 @@
 //! The options in the order in which they were given; each on the sockets that listen before the connections, so
 //! that what is accepted from then on has it already.
 
-use super::look::Look;
-use super::sentence::{kinds, place};
+use super::seen::Look;
+use super::sentence::place;
 use inuse_kernel::options::spec::{Level, Spec};
 use inuse_kernel::options::value::{Value, show};
 use inuse_kernel::options::words::Asked;
@@ -140,5 +140,17 @@ impl Step {
         let before = self.before.as_ref().map_or_else(|| "?".to_owned(), |value| show(self.spec.form, value));
         let place = look.found.get(self.found).map(|found| place(&found.traits)).unwrap_or_default();
         format!("{}: {before} → {} on {place}", self.spec.name, show(self.spec.form, &self.value))
+    }
+}
+
+/// "this is a udp (IPv4) socket", "these are tcp (IPv4) and unix stream sockets".
+fn kinds(look: &Look) -> String {
+    let mut names: Vec<String> = look.found.iter().map(|found| found.traits.kind.name()).collect();
+    names.sort();
+    names.dedup();
+    match names.as_slice() {
+        [] => "there is no socket".to_owned(),
+        [one] if look.found.len() == 1 => format!("this is a {one} socket"),
+        names => format!("these are {} sockets", names.join(" and ")),
     }
 }

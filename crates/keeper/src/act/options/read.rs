@@ -1,6 +1,6 @@
 //! Asking a socket: every option that it has, or those that are asked for, each compared with a new socket's.
 
-use super::look::{Question, Reading};
+use super::seen::{Question, Reading};
 use inuse_kernel::netns::Netns;
 use inuse_kernel::options::fresh::{Changed, Fresh};
 use inuse_kernel::options::live::{Live, Traits};

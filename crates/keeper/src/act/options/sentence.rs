@@ -1,6 +1,5 @@
 //! Words: which socket, and what an error of setsockopt(2) or getsockopt(2) means for it.
 
-use super::look::Look;
 use inuse_kernel::options::live::Traits;
 use inuse_kernel::options::spec::Spec;
 use inuse_rules::State;
@@ -75,18 +74,6 @@ pub fn place(traits: &Traits) -> String {
         (Some(remote), _) => format!("{address} to {remote}"),
         (None, Some(state @ (State::Listen | State::Bound))) => format!("{address} ({})", state.name()),
         _ => address,
-    }
-}
-
-/// "this is a udp (IPv4) socket", "these are tcp (IPv4) and unix stream sockets".
-pub(super) fn kinds(look: &Look) -> String {
-    let mut names: Vec<String> = look.found.iter().map(|found| found.traits.kind.name()).collect();
-    names.sort();
-    names.dedup();
-    match names.as_slice() {
-        [] => "there is no socket".to_owned(),
-        [one] if look.found.len() == 1 => format!("this is a {one} socket"),
-        names => format!("these are {} sockets", names.join(" and ")),
     }
 }
 

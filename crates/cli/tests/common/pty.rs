@@ -25,7 +25,8 @@ pub(crate) fn typed(arguments: &[&str], answer: impl FnOnce() -> Vec<u8>) -> (Ex
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let end = File::from(open(name.as_c_str(), flags, Mode::empty()).expect("its other end"));
     let mut command = Command::new("setsid");
-    command.args(["--ctty", env!("CARGO_BIN_EXE_inuse")]).args(arguments);
+    // What a script starts in the background ignores SIGINT, and so would all that is started here.
+    command.args(["--ctty", "env", "--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_inuse")]).args(arguments);
     command.stdin(end.try_clone().expect("a descriptor"));
     command.stdout(end.try_clone().expect("a descriptor")).stderr(end);
     let mut child = command.spawn().expect("setsid");

@@ -4,22 +4,24 @@
 //! Rungs: stop the processes that hold the address (or their unit, or their container), wait for the kernel
 //! where something is closing, then take away what nobody owns. A plan with one obstacle is not run at all.
 //!
-//! Not here: looking, and doing.
+//! Not here: what a step and an obstacle are (`step`, `obstacle`), looking, and doing.
 
 mod holders;
 mod managed;
+mod obstacle;
 mod path;
 mod remains;
 pub mod spared;
+mod step;
 mod words;
 
 pub use inuse_bind::stale::SocketFile as StaleFile;
+pub use obstacle::{Obstacle, ObstacleKind};
+pub use step::{Dropped, Hold, Managed, Over, Road, Step, Stop, Suspect, Sweep};
 
 use super::surroundings::Surroundings;
-use inuse_kernel::destroy::Doomed;
 use inuse_rules::address::Address;
 use inuse_rules::cure::Command;
-use inuse_rules::owner::Process;
 use inuse_rules::verdict::{Errno, Outcome, Rule};
 use inuse_rules::{Attempt, Cause, Diagnosis, Snapshot, Socket, State};
 
@@ -96,183 +98,6 @@ impl Plan {
         self.steps
             .iter()
             .any(|step| matches!(step, Step::Stop(_) | Step::StopUnits(_) | Step::StopContainer(_)))
-    }
-}
-
-/// One thing that is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// SIGTERM to each process, then waiting for the sockets to go.
-    Stop(Stop),
-    /// Units are stopped by their service manager.
-    StopUnits(Managed),
-    /// A container is stopped by its runtime.
-    StopContainer(Managed),
-    /// Sockets that are closing this very moment are waited for.
-    AwaitClose(Vec<Socket>),
-    /// The kernel is told to drop one connection.
-    Destroy(Dropped),
-    /// A TIME_WAIT is removed without any privilege, by a connection attempt from its other end's address.
-    Displace(Socket),
-    /// A stale socket file is removed.
-    Unlink(StaleFile),
-    /// What the stopped ones leave behind is taken away, or waited for.
-    Sweep(Sweep),
-}
-
-impl Step {
-    /// The stable word for it in JSON.
-    pub const fn action(&self) -> &'static str {
-        match self {
-            Step::Stop(_) => "stop-processes",
-            Step::StopUnits(_) => "stop-unit",
-            Step::StopContainer(_) => "stop-container",
-            Step::AwaitClose(_) => "wait",
-            Step::Destroy(_) => "destroy",
-            Step::Displace(_) => "displace",
-            Step::Unlink(_) => "unlink",
-            Step::Sweep(_) => "sweep",
-        }
-    }
-}
-
-/// Processes that are asked to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// Every process that has one of the sockets, eldest first.
-    pub suspects: Vec<Suspect>,
-    /// The sockets that have to go.
-    pub sockets: Vec<Socket>,
-    /// Whether SIGKILL may follow.
-    pub kill: bool,
-}
-
-/// A process that is to be signalled, as it was seen. It is looked at again before that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspect {
-    /// The process.
-    pub process: Process,
-    /// The sockets that it has, and how.
-    pub holds: Vec<Hold>,
-}
-
-/// How a process has a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// The socket's inode in sockfs.
-    pub inode: u64,
-    /// The table, message or ring that has it.
-    pub road: Road,
-    /// The descriptors' numbers.
-    pub fds: Vec<u32>,
-}
-
-/// The road from a process to a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Road {
-    /// Its table of open files.
-    Process,
-    /// The table of one of its threads.
-    Thread(u32),
-    /// A unix socket of it carries the descriptor in a message.
-    Flight,
-    /// An io_uring of it has the socket registered.
-    Ring,
-}
-
-/// Something that a manager is asked to stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Managed {
-    /// What is stopped, by name; hostile until escaped.
-    pub names: Vec<String>,
-    /// The command that does it.
-    pub command: Command,
-    /// The sockets that have to go.
-    pub sockets: Vec<Socket>,
-}
-
-/// A connection that is destroyed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// It, as it was seen.
-    pub socket: Socket,
-    /// It, as the kernel is told.
-    pub doomed: Doomed,
-    /// False where its program bound the port itself and keeps it until it closes the socket.
-    pub frees: bool,
-}
-
-/// What is taken away after something was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sweep {
-    /// What stands in for the address.
-    pub over: Over,
-}
-
-/// Where a sweep goes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// A port, where connections may leave something.
-    Port {
-        /// Whether the kernel can be told to drop it.
-        destroy: bool,
-    },
-    /// A path, where the file may stay.
-    Path,
-}
-
-/// Something that stands against the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// Its kind: decides the exit code.
-    pub kind: ObstacleKind,
-    /// What and why, in a sentence.
-    pub says: String,
-    /// The flag that would take it away.
-    pub flag: Option<&'static str>,
-    /// What can be done instead.
-    pub command: Option<Command>,
-}
-
-/// The kinds of obstacles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ObstacleKind {
-    /// It takes an agreement that was not given.
-    NeedsFlag,
-    /// Nothing can be done but wait.
-    Cannot,
-    /// It takes a privilege that the asker lacks.
-    NeedsPrivilege,
-    /// It is never done.
-    Never,
-    /// The owner cannot be seen.
-    Unseen,
-}
-
-impl ObstacleKind {
-    /// The stable word for it in JSON.
-    pub const fn code(self) -> &'static str {
-        match self {
-            ObstacleKind::NeedsFlag => "needs-flag",
-            ObstacleKind::Cannot => "cannot",
-            ObstacleKind::NeedsPrivilege => "needs-privilege",
-            ObstacleKind::Never => "never",
-            ObstacleKind::Unseen => "unseen",
-        }
-    }
-}
-
-impl Obstacle {
-    fn new(kind: ObstacleKind, says: impl Into<String>) -> Obstacle {
-        Obstacle { kind, says: says.into(), flag: None, command: None }
-    }
-
-    fn flag(flag: &'static str, says: impl Into<String>) -> Obstacle {
-        Obstacle { flag: Some(flag), ..Obstacle::new(ObstacleKind::NeedsFlag, says) }
-    }
-
-    fn with(self, command: Command) -> Obstacle {
-        Obstacle { command: Some(command), ..self }
     }
 }
 

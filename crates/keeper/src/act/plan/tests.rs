@@ -3,7 +3,9 @@
 use super::*;
 use crate::act::surroundings::Published;
 use inuse_rules::address::{UnixKind, UnixName};
-use inuse_rules::owner::{Ancestor, Container, Holding, NoOwner, Ownership, Publishes, Runtime, Unit};
+use inuse_rules::owner::{
+    Ancestor, Container, Holding, NoOwner, Ownership, Process, Publishes, Runtime, Unit,
+};
 use inuse_rules::snapshot::{Depth, FileKind, KernelVersion, PathFact};
 use inuse_rules::socket::{FileId, Timer, TimerKind};
 use inuse_rules::{Transport, diagnose};

@@ -31,15 +31,20 @@ pub(super) fn adapt(diagnosis: &mut Diagnosis, args: &WhyArgs) {
     }
 }
 
-/// Changes the commands of a plan: our own verb, once more as root.
+/// Changes the commands of a plan: our own verb, once more as root or with another flag.
 pub(super) fn adapt_plan(plan: &mut Plan, args: &AttemptArgs) {
     let own = own_path();
-    let commands = plan.obstacles.iter_mut().filter_map(|obstacle| obstacle.command.as_mut());
-    for command in commands {
-        let [sudo, program, verb, rest @ ..] = command.0.as_slice() else { continue };
-        if (sudo.as_slice(), program.as_slice(), verb.as_slice()) == (b"sudo", b"inuse", b"free") {
-            let program = own.as_ref().unwrap_or(program);
-            let words = [sudo, program, verb].into_iter().cloned();
+    let commands =
+        plan.obstacles.iter_mut().flat_map(|obstacle| [&mut obstacle.command, &mut obstacle.again]);
+    for command in commands.flatten() {
+        let (sudo, words) = match command.0.as_slice() {
+            [sudo, words @ ..] if sudo == b"sudo" => (Some(sudo), words),
+            words => (None, words),
+        };
+        let [program, verb, rest @ ..] = words else { continue };
+        if (program.as_slice(), verb.as_slice()) == (b"inuse", b"free") {
+            let program = sudo.and(own.as_ref()).unwrap_or(program);
+            let words = sudo.into_iter().chain([program, verb]).cloned();
             *command = Command(words.chain(place(args)).chain(rest.iter().cloned()).collect());
         }
     }

@@ -6,6 +6,8 @@ use super::wording::list;
 use super::wrap::{hanging, wrapped};
 use inuse_keeper::act::{Ending, Obstacle, Outcome, Plan, Step};
 use inuse_rules::cure::Command;
+use inuse_rules::{Address, Transport};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The most addresses or steps of a kind that are listed by name.
 const FEW: usize = 8;
@@ -80,8 +82,10 @@ fn text(group: &[Told<'_>], width: usize) -> String {
             if !plan.obstacles.is_empty() {
                 out.push_str("  Nothing is done:\n");
             }
+            let addresses: Vec<&Address> = group.iter().map(|told| &told.plan.attempt.address).collect();
+            let addresses = typed(&addresses);
             for obstacle in &plan.obstacles {
-                self::obstacle(&mut out, obstacle, plan, width);
+                self::obstacle(&mut out, obstacle, |command| plan.about(command, &addresses), width);
             }
         }
     }
@@ -114,12 +118,66 @@ pub(super) fn command(step: &Step) -> Option<&Command> {
     }
 }
 
-fn obstacle(out: &mut String, obstacle: &Obstacle, plan: &Plan, width: usize) {
+/// What stands in the way, and its commands, about every address of the group.
+fn obstacle(out: &mut String, obstacle: &Obstacle, about: impl Fn(&Command) -> Command, width: usize) {
     out.push_str(&hanging(&obstacle.says, "  - ", "    ", width));
-    if let Some(flag) = obstacle.flag {
-        out.push_str(&format!("      inuse free {flag} {}\n", plan.attempt.address));
+    for command in obstacle.again.iter().chain(&obstacle.command) {
+        out.push_str(&format!("      {}\n", about(command)));
     }
-    if let Some(command) = &obstacle.command {
-        out.push_str(&format!("      {command}\n"));
+}
+
+/// Addresses as they are typed: a port alone stands for both wildcards, and for loopback where that differs.
+fn typed(addresses: &[&Address]) -> Vec<String> {
+    let wildcard = |port: &Address, ip: IpAddr| {
+        let Address::Inet { transport, local, .. } = port else { return false };
+        let (transport, local) = (*transport, SocketAddr::new(ip, local.port()));
+        addresses.contains(&&Address::Inet { transport, local, device: 0 })
+    };
+    let mut typed = Vec::new();
+    for &address in addresses {
+        let stands_for_it = address.inet().filter(|(_, local, device)| {
+            *device == 0
+                && (local.ip().is_unspecified() || local.ip().is_loopback())
+                && wildcard(address, Ipv4Addr::UNSPECIFIED.into())
+                && wildcard(address, Ipv6Addr::UNSPECIFIED.into())
+        });
+        let word = match stands_for_it {
+            Some((Transport::Tcp, local, _)) => local.port().to_string(),
+            Some((transport, local, _)) => format!("{}/{}", transport.name(), local.port()),
+            None => address.to_string(),
+        };
+        if !typed.contains(&word) {
+            typed.push(word);
+        }
+    }
+    typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_stands_for_its_addresses() {
+        let check = |addresses: &[&str], expect: &[&str]| {
+            let all: Vec<Address> = addresses
+                .iter()
+                .map(|word| match word.split_once('/') {
+                    Some((transport, at)) => Address::Inet {
+                        transport: if transport == "udp" { Transport::Udp } else { Transport::Tcp },
+                        local: at.parse().unwrap(),
+                        device: 0,
+                    },
+                    None => Address::tcp(word.parse().unwrap()),
+                })
+                .collect();
+            assert_eq!(typed(&all.iter().collect::<Vec<_>>()), expect);
+        };
+        check(&["0.0.0.0:80"], &["tcp/0.0.0.0:80"]);
+        check(&["0.0.0.0:80", "[::]:80"], &["80"]);
+        check(&["[::]:80", "0.0.0.0:80", "127.0.0.1:80", "10.0.0.1:80"], &["80", "tcp/10.0.0.1:80"]);
+        check(&["0.0.0.0:80", "[::]:81"], &["tcp/0.0.0.0:80", "tcp/[::]:81"]);
+        check(&["udp/0.0.0.0:53", "[::]:53"], &["udp/0.0.0.0:53", "tcp/[::]:53"]);
+        check(&["udp/0.0.0.0:53", "udp/[::]:53"], &["udp/53"]);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) type Case = fn(&mut Stage) -> Result<Completion, Failed>;
 pub(crate) const ALL: &[(&str, Case)] = &[
     ("another_namespace", another_namespace),
     ("another_users_holder", another_users_holder),
+    ("one_plan_for_a_whole_port", one_plan_for_a_whole_port),
     ("nobody_is_stopped_for_nothing", none_for_nothing),
 ];
 
@@ -123,6 +124,23 @@ fn another_users_holder(stage: &mut Stage) -> Result<Completion, Failed> {
     let typed = stage.run(0, Program::Path("sh"), &["-c", &format!("{hint} --yes")])?;
     assert_eq!(typed.code, 0, "{hint}: {}", String::from_utf8_lossy(&typed.stderr));
     assert_eq!(stage.attempt(&Wanted::tcp(AT))?, None);
+    Ok(Completion::Completed)
+}
+
+/// A port alone means several addresses: what stands in the way of all of them is said once.
+fn one_plan_for_a_whole_port(stage: &mut Stage) -> Result<Completion, Failed> {
+    let inuse = Copy::make()?;
+    serve(stage, "server", 0, (Ipv4Addr::UNSPECIFIED, 8080).into())?;
+    let (code, said) = inuse.says(stage, &["free", "--yes", "8080"])?;
+    assert_eq!(code, 3, "{said}");
+    assert_eq!(said.matches("held by a socket of root").count(), 1, "{said}");
+    assert!(said.contains("Plan for tcp/0.0.0.0:8080 and tcp/[::]:8080\n"), "{said}");
+    let hints: Vec<&str> = said.lines().filter_map(|line| line.trim().strip_prefix("sudo ")).collect();
+    let [hint] = hints.as_slice() else { return Err(format!("one command for root: {said}").into()) };
+    assert!(hint.ends_with(" free 8080"), "{hint}");
+    let typed = stage.run(0, Program::Path("sh"), &["-c", &format!("{hint} --yes")])?;
+    assert_eq!(typed.code, 0, "{hint}: {}", String::from_utf8_lossy(&typed.stderr));
+    assert!(stage.pid("server").is_err());
     Ok(Completion::Completed)
 }
 

@@ -71,10 +71,31 @@ impl Plan {
     }
 
     /// Whether both come to the same: the same steps and obstacles in words, which a timer that ran on
-    /// between two looks does not change.
+    /// between two looks does not change. Their commands may name the address of either plan.
     pub fn resembles(&self, other: &Plan) -> bool {
         let steps = |plan: &Plan| plan.steps.iter().map(Step::says).collect::<Vec<_>>();
-        steps(self) == steps(other) && self.obstacles == other.obstacles
+        let obstacles = |plan: &Plan| {
+            let unnamed = |command: &Command| plan.about(command, &[]);
+            let unnamed = |obstacle: &Obstacle| Obstacle {
+                command: obstacle.command.as_ref().map(unnamed),
+                again: obstacle.again.as_ref().map(unnamed),
+                ..obstacle.clone()
+            };
+            plan.obstacles.iter().map(unnamed).collect::<Vec<_>>()
+        };
+        steps(self) == steps(other) && obstacles(self) == obstacles(other)
+    }
+
+    /// A command of this plan, about these addresses where it is about the plan's own.
+    pub fn about(&self, command: &Command, addresses: &[String]) -> Command {
+        let own = self.attempt.address.to_string();
+        match command.0.split_last() {
+            Some((last, words)) if *last == own.as_bytes() => {
+                let addresses = addresses.iter().map(|address| address.clone().into_bytes());
+                Command(words.iter().cloned().chain(addresses).collect())
+            }
+            _ => command.clone(),
+        }
     }
 
     /// The processes that it would stop.
@@ -144,6 +165,9 @@ pub fn plan(snapshot: &Snapshot, diagnosis: &Diagnosis, around: &Surroundings, m
             plan.steps.push(Step::Sweep(Sweep { over }));
         }
     }
+    for obstacle in &mut plan.obstacles {
+        obstacle.again = obstacle.flag.map(|flag| case.once_more(&["inuse", "free"], Some(flag)));
+    }
     plan
 }
 
@@ -163,11 +187,13 @@ impl Case<'_> {
         Obstacle { command, ..Obstacle::new(ObstacleKind::NeedsPrivilege, format!("{what}: {why}.")) }
     }
 
-    /// The command once more, as root: for the same bind, with the same agreements. None for whoever is root.
+    /// The command once more, as root. None for whoever is root.
     fn once_more_as_root(&self) -> Option<Command> {
-        if self.around.uid == 0 {
-            return None;
-        }
+        (self.around.uid != 0).then(|| self.once_more(&["sudo", "inuse", "free"], None))
+    }
+
+    /// The command once more: for the same bind, with the same agreements and one besides.
+    fn once_more(&self, command: &[&str], besides: Option<&str>) -> Command {
         let Attempt { reuseaddr, reuseport, v6only, address, .. } = self.attempt;
         let Permissions { kill, destroy, unit, container } = self.may;
         let flags = [
@@ -179,9 +205,9 @@ impl Case<'_> {
             (unit, "--unit"),
             (container, "--container"),
         ];
-        let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
-        let words = ["sudo", "inuse", "free"].map(str::to_owned).into_iter().chain(set);
-        Some(Command::new(words.chain([address.to_string()])))
+        let set = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag);
+        let words = command.iter().copied().chain(set).chain(besides).map(str::to_owned);
+        Command::new(words.chain([address.to_string()]))
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Obstacle {
     pub says: String,
     /// The flag that would take it away.
     pub flag: Option<&'static str>,
+    /// The command once more, with that flag.
+    pub again: Option<Command>,
     /// What can be done instead.
     pub command: Option<Command>,
 }
@@ -45,7 +47,7 @@ impl ObstacleKind {
 
 impl Obstacle {
     pub(super) fn new(kind: ObstacleKind, says: impl Into<String>) -> Obstacle {
-        Obstacle { kind, says: says.into(), flag: None, command: None }
+        Obstacle { kind, says: says.into(), flag: None, again: None, command: None }
     }
 
     pub(super) fn flag(flag: &'static str, says: impl Into<String>) -> Obstacle {

@@ -357,3 +357,26 @@ fn a_socket_file_is_removed_where_nobody_shows_behind_it() {
     check(FileKind::Socket, false, "unlink");
     check(FileKind::Regular, true, "never");
 }
+
+#[test]
+fn plans_for_two_addresses_of_one_hidden_holder_come_to_the_same() {
+    let hidden = || vec![listener(Ownership::Hidden)];
+    let one = plan_for(hidden(), vec![], &tom(), KILL);
+    let mut other = one.clone();
+    other.attempt.address = Address::tcp(([0, 0, 0, 0], PORT).into());
+    for obstacle in &mut other.obstacles {
+        obstacle.command = Some(Command::new(["sudo", "inuse", "free", "--kill", "tcp/0.0.0.0:8080"]));
+    }
+    assert_ne!(one.obstacles, other.obstacles);
+    assert!(one.resembles(&other) && other.resembles(&one), "{one:#?}");
+    other.obstacles[0].command = Some(Command::new(["sudo", "inuse", "free", "tcp/0.0.0.0:8080"]));
+    assert!(!one.resembles(&other));
+}
+
+#[test]
+fn the_command_with_the_missing_flag_keeps_the_others() {
+    let carried = Ownership::InFlight { carriers: vec![holding(70)], proven: true };
+    let plan = plan_for(vec![listener(carried)], vec![node(70)], &tom(), DESTROY);
+    let again = plan.obstacles[0].again.as_ref().map(ToString::to_string);
+    assert_eq!(again.as_deref(), Some("inuse free --destroy --kill tcp/127.0.0.1:8080"));
+}

@@ -28,12 +28,20 @@ pub fn hint(mistake: Mistake) -> Mistake {
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> Vec<&'a str> {
     const MOST: usize = 4;
     let word = word.to_ascii_lowercase();
-    let near = names.clone().map(|name| (distance(&word, name), name)).filter(|&(distance, _)| distance <= 2);
-    match near.min() {
+    let near = names.clone().map(|name| (distance(&word, &name.to_ascii_lowercase()), name));
+    match near.filter(|&(distance, _)| distance <= 2).min() {
         Some((_, name)) => vec![name],
         None if word.len() < 3 => Vec::new(),
         None => names.filter(|name| name.contains(word.as_str())).take(MOST).collect(),
     }
+}
+
+/// The question whether one of these was meant, as the end of a line; `command` is what stands before a name.
+pub fn did_you_mean(command: &str, names: &[&str]) -> Option<String> {
+    Some(match names.split_last()? {
+        (last, []) => format!("did you mean '{command} {last}'?"),
+        (last, rest) => format!("did you mean {} or {last}?", rest.join(", ")),
+    })
 }
 
 /// How many letters must be put in, left out, changed or swapped with their neighbour (optimal string
@@ -68,13 +76,14 @@ mod tests {
 
     #[test]
     fn mistyped_names_are_recognised() {
-        let names = ["time-wait", "time-wait-reuseaddr", "listener"];
+        let names = ["time-wait", "time-wait-reuseaddr", "listener", "EADDRINUSE"];
         let check =
             |word: &str, expect: &[&str]| assert_eq!(nearest(word, names.into_iter()), expect, "{word}");
         check("tiem-wait", &["time-wait"]);
         check("TimeWait", &["time-wait"]);
         check("reuseaddr", &["time-wait-reuseaddr"]);
         check("time", &["time-wait", "time-wait-reuseaddr"]);
+        check("eadrinuse", &["EADDRINUSE"]);
         check("li", &[]);
         check("coffee", &[]);
     }

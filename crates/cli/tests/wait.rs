@@ -128,6 +128,8 @@ fn wrong_words() -> Result<(), Failed> {
     for arguments in [
         &[][..],
         &["99999"],
+        &["0"],
+        &["--listening", "udp/127.0.0.1:0"],
         &["--timeout", "soon", "80"],
         &["--timeout", "-1", "80"],
         &["--timeout", "1e3", "80"],

@@ -10,7 +10,7 @@ use inuse_bind::{Asker, WhyOptions};
 use inuse_rules::Cause;
 use inuse_rules::address::escape;
 use inuse_rules::verdict::Outcome;
-use inuse_rules::written::{self, Written};
+use inuse_rules::written::{self, Target, Written};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -30,6 +30,21 @@ pub(super) fn words(addresses: &[OsString], piped: &mut Option<Piped>) -> Result
         }
     }
     Ok(all)
+}
+
+/// Port 0 stands for no port: there is nothing to free there, and nothing to wait for.
+pub(super) fn no_port_zero(written: &[Written]) -> Result<(), Stop> {
+    let zero = |written: &&Written| match &written.target {
+        Target::Inet { ports, .. } => ports.contains(&0),
+        Target::Unix { .. } => false,
+    };
+    match written.iter().find(zero) {
+        None => Ok(()),
+        Some(written) => Err(Stop::Words(format!(
+            "'{}': port 0 is no port, the kernel chooses a free one at bind(); name the port that is meant",
+            escape(written.text.trim().as_bytes())
+        ))),
+    }
 }
 
 /// An argument as text. Paths need not be UTF-8: such a one is written with escapes, which the grammar

@@ -2,11 +2,15 @@
 
 use crate::args::ExplainArgs;
 use crate::exit::ExitStatus;
+use crate::mistyped::{did_you_mean, nearest};
 use crate::output::Output;
 use crate::render::json;
 use inuse_rules::address::escape;
 use inuse_rules::explain::{page, topics};
 use serde::Serialize;
+
+/// Errors that have a page, by name.
+const ERRORS: [&str; 3] = ["EADDRINUSE", "EACCES", "EADDRNOTAVAIL"];
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -27,9 +31,13 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> ExitStatus {
     };
     let Some(page) = page(topic) else {
         let shown: String = escape(topic.as_bytes()).chars().take(60).collect();
-        output.say(&format!(
-            "there is no page on '{shown}'; 'inuse explain' lists the causes, and 98, 48, 10048, EACCES and EADDRNOTAVAIL work too"
-        ));
+        let names: Vec<&str> = topics().map(|page| page.code).chain(ERRORS).collect();
+        let meant = did_you_mean("inuse explain", &nearest(topic, names.iter().copied()));
+        let meant = meant.unwrap_or_else(|| {
+            "'inuse explain' lists the causes, and 98, 48, 10048, EACCES and EADDRNOTAVAIL work too"
+                .to_owned()
+        });
+        output.say(&format!("there is no page on '{shown}'; {meant}"));
         return ExitStatus::WrongWords;
     };
     if args.json {

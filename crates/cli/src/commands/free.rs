@@ -3,7 +3,7 @@
 //! Four steps: the words, the plans of all addresses, one question where a person is there to answer it, and
 //! the run, which ends with a proof. The plan that is shown is the plan that is run.
 
-use super::asked::words;
+use super::asked::{no_port_zero, words};
 use super::stop::Stop;
 use super::typed;
 use crate::args::FreeArgs;
@@ -61,6 +61,7 @@ fn plans(args: &FreeArgs, output: &mut Output) -> Result<(Freer, Vec<Plan>), Sto
     if let Some(mut piped) = piped {
         piped.pass_on();
     }
+    no_port_zero(&written)?;
     let netns = args.attempt.netns();
     let named = netns.is_some();
     let mut freer =

@@ -7,7 +7,7 @@ use super::page_file::PageFile;
 use super::teach;
 use crate::args::{LabArgs, LabVerb, PlayArgs};
 use crate::exit::ExitStatus;
-use crate::mistyped::nearest;
+use crate::mistyped::{did_you_mean, nearest};
 use crate::output::Output;
 use crate::render::lab::html::{self, About};
 use crate::render::lab::{Played, json, list, text};
@@ -187,11 +187,8 @@ fn found(name: &str) -> Result<Play, String> {
         let shown: String = escape(name.as_bytes()).chars().take(60).collect();
         let names: Vec<&'static str> = plays().map(|play| play.name()).collect();
         let meant = nearest(name, names.iter().copied());
-        let meant = match meant.split_last() {
-            None => "'inuse lab list' names them all".to_owned(),
-            Some((last, [])) => format!("did you mean 'inuse lab {last}'?"),
-            Some((last, rest)) => format!("did you mean {} or {last}?", rest.join(", ")),
-        };
+        let meant = did_you_mean("inuse lab", &meant);
+        let meant = meant.unwrap_or_else(|| "'inuse lab list' names them all".to_owned());
         format!("there is no scene '{shown}'; {meant}")
     })
 }

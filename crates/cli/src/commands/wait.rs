@@ -3,7 +3,7 @@
 //! Here are the words and the clock; the waiting itself is `inuse_bind::wait`, the view `render::wait`.
 //! stdout is for `--json` alone; what is said to people goes to stderr.
 
-use super::asked::{open, words};
+use super::asked::{no_port_zero, open, words};
 use super::stop::Stop;
 use crate::args::WaitArgs;
 use crate::caller::caller;
@@ -35,6 +35,7 @@ fn prepare(args: &WaitArgs, output: &mut Output) -> Result<(Waiter, View), Stop>
     if let Some(mut piped) = piped {
         piped.pass_on();
     }
+    no_port_zero(&written)?;
     let options = WhyOptions { netns: args.attempt.netns(), ..WhyOptions::default() };
     let asker = open(&options)?;
     let caller = caller(args.attempt.as_uid.as_deref(), asker.netns()).map_err(Stop::Words)?;

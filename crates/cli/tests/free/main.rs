@@ -145,6 +145,10 @@ fn wrong_words_do_nothing() {
     };
     check(&[], "inuse: the following required arguments were not provided");
     check(&["99999"], "inuse: '99999'");
+    check(
+        &["--dry-run", "1", "0-3"],
+        "inuse: '0-3': port 0 is no port, the kernel chooses a free one at bind()",
+    );
     check(&["8080", "--grace", "soon"], "inuse: invalid value 'soon' for '--grace <T>'");
     check(&["8080", "--netns", "no-such-netns"], "inuse: --netns: ");
 }

@@ -47,6 +47,30 @@ fn explain_refuses_what_it_does_not_know_in_one_line() {
 }
 
 #[test]
+fn explain_names_the_page_that_was_meant() {
+    let check = |topic: &str, line: &str| {
+        let ran = inuse(&["explain", topic]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{topic}");
+        assert_eq!(ran.stderr, format!("inuse: there is no page on '{topic}'; {line}\n"));
+    };
+    check("time-wai", "did you mean 'inuse explain time-wait'?");
+    check("EADDRINUS", "did you mean 'inuse explain EADDRINUSE'?");
+    check("container", "did you mean container-proxy-stale or container-proxy?");
+}
+
+#[test]
+fn addresses_with_commas_between_are_words_of_their_own() {
+    let expect =
+        "inuse: '8080,8081': a comma joins no addresses; give each address as a word of its own: 8080 8081\n";
+    for arguments in
+        [&["8080,8081"][..], &["why", "8080,8081"], &["free", "8080,8081"], &["wait", "8080,8081"]]
+    {
+        let ran = inuse(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), expect), "{arguments:?}");
+    }
+}
+
+#[test]
 fn explain_and_next_speak_json() {
     let schema = |name: &str| -> serde_json::Value {
         let path = format!("{}/../../docs/schema/{name}", env!("CARGO_MANIFEST_DIR"));

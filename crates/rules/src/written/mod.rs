@@ -16,12 +16,13 @@ mod unix;
 pub use mistake::Mistake;
 
 use crate::address::{Transport, UnixKind, UnixName, escape};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::{Range, RangeInclusive};
-use part::Part;
+use part::{Fault, Part};
 
 /// The most ports that one range may name.
 pub const MAX_RANGE: usize = 1024;
@@ -158,8 +159,30 @@ pub fn parse(text: &str) -> Result<Written, Mistake> {
             host_span: read.host,
             interface_span: read.interface,
         }),
-        Err(fault) => Err(Mistake::new(text, fault.span, fault.wrong, fault.right)),
+        Err(fault) => {
+            let fault = several(whole).unwrap_or(fault);
+            Err(Mistake::new(text, fault.span, fault.wrong, fault.right))
+        }
     }
+}
+
+/// Several addresses with commas between them, where a shell has a word for each.
+fn several(whole: Part<'_>) -> Option<Fault> {
+    let (first, _) = whole.split_once(",")?;
+    let comma = Part { text: ",", at: first.span().end };
+    let words: Vec<&str> = whole.text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let all = words.iter().all(|word| inet::parse(Part { text: word, at: 0 }).is_ok());
+    if whole.text.len() > MAX_TEXT || words.is_empty() || !all {
+        return None;
+    }
+    let right = "give each address as a word of its own";
+    // Behind a host a bare port is that host's, and as a word of its own it would be everybody's.
+    let bare = |word: &&str| word.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    Some(if words.iter().all(bare) && words.len() <= 8 {
+        comma.wrong("a comma joins no addresses", format!("{right}: {}", words.join(" ")))
+    } else {
+        comma.wrong("a comma joins no addresses", right)
+    })
 }
 
 /// What the readers of the two kinds of address give back.

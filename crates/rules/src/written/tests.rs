@@ -2,7 +2,6 @@
 
 use super::message::{self, Nothing};
 use super::*;
-use alloc::format;
 use proptest::prelude::*;
 
 #[track_caller]
@@ -135,6 +134,12 @@ fn mistakes_point_at_the_part_that_is_wrong() {
         "http",
         "'localhost:http': a port is written as a number; for a service, 'getent services http' prints it",
     );
+    let comma = "a comma joins no addresses; give each address as a word of its own";
+    refuse("8080,8081", ",", &format!("'8080,8081': {comma}: 8080 8081"));
+    refuse("8080, 3000-3010", ",", &format!("'8080, 3000-3010': {comma}: 8080 3000-3010"));
+    refuse("8080,", ",", &format!("'8080,': {comma}: 8080"));
+    refuse("127.0.0.1:80,81", ",", &format!("'127.0.0.1:80,81': {comma}"));
+    refuse("80,tea", ",tea", "'80,tea': a port has digits only; a port is a number from 0 to 65535");
     refuse("3010-3000", "3010-3000", "'3010-3000': this range runs backwards; write 3000-3010");
     refuse("1-1025", "1-1025", "'1-1025': this range has 1025 ports; a range may have 1024 at most");
     refuse("", "", "'': no address is given; write a port (8080), HOST:PORT, unix:PATH or @NAME");

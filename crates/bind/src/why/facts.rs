@@ -93,6 +93,21 @@ impl Asker {
         self.whole_port(snapshot, transport, port);
     }
 
+    /// Who serves the same port in the other protocol: no conflict, and often what was meant. Nothing rests on
+    /// it, so what cannot be listed is no blind spot.
+    pub(super) fn other_protocol(&mut self, snapshot: &mut Snapshot, address: &Address) {
+        let Some((transport, local, _)) = address.inet().filter(|(_, local, _)| local.port() != 0) else {
+            return;
+        };
+        let (other, state) = match transport {
+            Transport::Tcp => (Transport::Udp, State::Unconn),
+            Transport::Udp => (Transport::Tcp, State::Listen),
+        };
+        let query = InetQuery { states: States::of(&[state]), ..InetQuery::port(other, local.port()) };
+        let rows = self.diag.inet_rows(&query);
+        snapshot.sockets.extend(rows.into_iter().flat_map(|seen| seen.found.sockets));
+    }
+
     /// Every socket of a port, and from the same walk those whose remote port it is, unless they are many.
     pub(super) fn port_and_other_ends(
         &mut self,

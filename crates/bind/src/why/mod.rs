@@ -105,7 +105,9 @@ impl Asker {
         self.others = None;
         let mut reports = Vec::new();
         for group in attempts.chunk_by(together) {
-            let snapshot = Arc::new(self.gather(group));
+            let mut snapshot = self.gather(group);
+            self.other_protocol(&mut snapshot, &group[0].address);
+            let snapshot = Arc::new(snapshot);
             reports.extend(group.iter().map(|attempt| Report {
                 diagnosis: diagnose(&snapshot, attempt),
                 snapshot: snapshot.clone(),

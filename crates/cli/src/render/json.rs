@@ -8,6 +8,7 @@
 use super::Answer;
 use inuse_rules::address::{Address, UnixName, deceives, escape};
 use inuse_rules::cure::Cure;
+use inuse_rules::diagnose::other_protocol;
 use inuse_rules::owner::{Holding, Ownership, Process};
 use inuse_rules::verdict::{Outcome, Verdict};
 use inuse_rules::{Attempt, Snapshot, Socket};
@@ -43,6 +44,7 @@ struct Result<'a> {
     verdicts: Verdicts,
     holders: Vec<Holder>,
     warnings: &'a [String],
+    other_protocol: Vec<String>,
     blind_spots: Vec<Blind<'a>>,
     cures: Vec<CureView<'a>>,
 }
@@ -220,6 +222,7 @@ fn result(answer: &Answer) -> Result<'_> {
         },
         holders: shown.iter().filter_map(|&i| snapshot.sockets.get(i)).map(|s| holder(answer, s)).collect(),
         warnings: &diagnosis.warnings,
+        other_protocol: other_protocol(snapshot, attempt).iter().map(ToString::to_string).collect(),
         blind_spots: snapshot.blind.iter().map(|b| Blind { what: &b.what, remedy: &b.remedy }).collect(),
         cures: diagnosis.cures.iter().map(cure_view).collect(),
     }

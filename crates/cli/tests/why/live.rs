@@ -65,6 +65,32 @@ fn tcp_and_udp_ports_do_not_meet() {
 }
 
 #[test]
+fn the_other_protocol_of_a_port_is_told() {
+    let port = free_port();
+    let check = |transport: &str, other: &str| {
+        let word = format!("{transport}/127.0.0.1:{port}");
+        let ran = inuse(&[&word]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+        let note = format!("{other}/127.0.0.1:{port} is held too: another protocol, so that is no conflict.");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&ran.stdout).contains(&note), "{}", ran.stdout);
+        assert!(
+            words(&ran.stdout).contains(&format!("`inuse {other}/{port}` says by whom")),
+            "{}",
+            ran.stdout
+        );
+        let value = fits("inuse.why-1.json", &inuse(&["--json", &word]).stdout);
+        let expect = serde_json::json!([format!("{other}/127.0.0.1:{port}")]);
+        assert_eq!(value["results"][0]["other_protocol"], expect);
+    };
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    check("tcp", "udp");
+    drop(socket);
+    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    check("udp", "tcp");
+}
+
+#[test]
 fn an_abstract_name_is_found() {
     let name = format!("inuse-test-{}", std::process::id());
     let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();

@@ -9,6 +9,7 @@ mod programs;
 mod summary;
 mod who;
 
+use crate::address::Address;
 use crate::attempt::Attempt;
 use crate::cause::Cause;
 use crate::diagnosis::Diagnosis;
@@ -20,6 +21,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 pub use name::{Naming, heir};
 pub use who::{is_forwarder, program};
@@ -114,9 +116,33 @@ fn shared(snapshot: &Snapshot, case: &Case) -> Option<String> {
     })
 }
 
-/// What to know besides: true of the address, not of this moment.
+/// The addresses on which somebody serves the same port in the other protocol, each once.
+pub fn other_protocol<'a>(snapshot: &'a Snapshot, attempt: &Attempt) -> Vec<&'a Address> {
+    let Some((transport, wanted, _)) = attempt.address.inet() else { return Vec::new() };
+    let mut found: Vec<&Address> = Vec::new();
+    for socket in snapshot.sockets.iter().filter(|socket| serves(socket)) {
+        let same_port =
+            |(other, local, _): (_, SocketAddr, _)| other != transport && local.port() == wanted.port();
+        if socket.inet().is_some_and(same_port) && !found.contains(&&socket.address) {
+            found.push(&socket.address);
+        }
+    }
+    found
+}
+
+/// What to know besides: true of the address, and no reason for the verdict.
 fn warnings(snapshot: &Snapshot, attempt: &Attempt) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let [first, others @ ..] = other_protocol(snapshot, attempt).as_slice()
+        && let Some((transport, local, _)) = first.inet()
+    {
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        warnings.push(format!(
+            "{first}{more} is held too: another protocol, so that is no conflict. `inuse {}/{}` says by whom.",
+            transport.name(),
+            local.port()
+        ));
+    }
     if let Some(port) = attempt.address.port().filter(|&port| port != 0 && snapshot.sysctls.ephemeral(port)) {
         let (low, high) = snapshot.sysctls.local_port_range.unwrap_or_default();
         warnings.push(format!(

@@ -208,10 +208,8 @@ impl Player {
             PlayError::Otherwise(format!("the answer names no cure of the kind {}", action.code()))
         })?;
         let acts = self.type_commands(&cure)?;
-        let attempt = self.answer.as_ref().map(|answer| answer.diagnosis.attempt.clone());
-        if let Some(Place::Inet(at)) =
-            attempt.and_then(|a| a.address.inet()).map(|(_, at, _)| Place::Inet(at))
-        {
+        let attempt = self.answer.as_ref().map(|answer| &answer.diagnosis.attempt);
+        if let Some((_, at, _)) = attempt.and_then(|attempt| attempt.address.inet()) {
             self.until_free(&Wanted::tcp(at))?;
         }
         Ok((says, acts, Told::Cure(Box::new(cure))))
@@ -245,11 +243,13 @@ impl Player {
         Ok(Some((format!("The cure: {}", remedy.cure.says), acts, Told::Cure(Box::new(remedy.cure)))))
     }
 
-    /// Types a cure's commands, as root of the stage where they ask for that.
+    /// Types the commands of a cure that the last answer names, as root of the stage where they ask for that.
     fn type_commands(&mut self, cure: &Cure) -> Result<Vec<Acted>, PlayError> {
+        let attempt = self.answer.as_ref().map(|answer| answer.diagnosis.attempt.clone());
+        let Some(attempt) = &attempt else { return Ok(Vec::new()) };
         let mut acts = Vec::new();
         for command in &cure.commands {
-            let typed = remedy::typed(command).map_err(PlayError::Otherwise)?;
+            let typed = remedy::typed(command, attempt).map_err(PlayError::Otherwise)?;
             let words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
             let (program, arguments) = match words.split_first() {
                 _ if typed.myself => (Program::Myself, &words[..]),

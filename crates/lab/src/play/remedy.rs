@@ -5,7 +5,7 @@
 use inuse_bind::Report;
 use inuse_rules::cure::{Action, Command, Cure, SourceFix};
 use inuse_rules::scene::{Place, Wanted};
-use inuse_rules::{Promise, Socket};
+use inuse_rules::{Attempt, Promise, Socket};
 use std::net::Ipv4Addr;
 
 /// A cure, and the attempt that it changes.
@@ -27,7 +27,7 @@ pub(super) fn choose(answer: &Report, wanted: &Wanted) -> Option<Remedy> {
 /// The attempt once that cure is carried out; `None` for one that cannot be carried out on a stage: it takes
 /// too long, is a change in somebody else's program, or only looks.
 fn cured(answer: &Report, cure: &Cure, wanted: &Wanted) -> Option<Wanted> {
-    if cure.commands.iter().any(|command| typed(command).is_err()) {
+    if cure.commands.iter().any(|command| typed(command, &answer.diagnosis.attempt).is_err()) {
         return None;
     }
     match (cure.action, cure.source, wanted.place) {
@@ -60,11 +60,12 @@ pub(super) struct Typed {
     pub(super) shown: String,
 }
 
-/// A command for root of the stage: without sudo, and without a question where ours would ask one.
+/// A command for root of the stage: without sudo, without a question where ours would ask one, and about the bind
+/// that is attempted.
 ///
 /// # Errors
 /// For what is not to be typed: words that are no text, and commands of ours that only look.
-pub(super) fn typed(command: &Command) -> Result<Typed, String> {
+pub(super) fn typed(command: &Command, attempt: &Attempt) -> Result<Typed, String> {
     let words: Option<Vec<String>> =
         command.0.iter().map(|word| String::from_utf8(word.clone()).ok()).collect();
     let mut words = words.ok_or("a command that is not text")?;
@@ -76,7 +77,13 @@ pub(super) fn typed(command: &Command) -> Result<Typed, String> {
         if words.get(1).is_none_or(|verb| verb != "free") {
             return Err("it only looks".into());
         }
-        words.insert(2, "--yes".into());
+        let options = [
+            (true, "--yes"),
+            (attempt.reuseaddr, "--reuseaddr"),
+            (attempt.reuseport, "--reuseport"),
+            (attempt.v6only, "--v6only"),
+        ];
+        words.splice(2..2, options.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
     }
     let looks = [&["ip"][..], &["ls"], &["setcap"], &["sleep"]];
     if looks.iter().any(|look| words.starts_with(&look.iter().map(ToString::to_string).collect::<Vec<_>>())) {
@@ -92,14 +99,17 @@ pub(super) fn typed(command: &Command) -> Result<Typed, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use inuse_rules::Address;
 
     #[test]
     fn commands_are_typed_without_sudo_and_without_questions() {
         let check = |line: &str, expect: Option<&str>| {
-            let typed = typed(&Command::new(line.split(' ')));
+            let attempt = Attempt::plain(Address::tcp((Ipv4Addr::LOCALHOST, 8080).into()));
+            let attempt = Attempt { reuseaddr: true, ..attempt };
+            let typed = typed(&Command::new(line.split(' ')), &attempt);
             assert_eq!(typed.ok().map(|typed| typed.shown).as_deref(), expect, "{line}");
         };
-        check("sudo inuse free --destroy 8080", Some("inuse free --yes --destroy 8080"));
+        check("sudo inuse free --destroy 8080", Some("inuse free --yes --reuseaddr --destroy 8080"));
         check("kill -TERM 7", Some("kill -TERM 7"));
         check(
             "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80",

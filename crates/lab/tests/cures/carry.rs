@@ -108,7 +108,14 @@ pub(crate) fn leads_on(stage: &mut Stage, scene: &Scene) -> Result<(), String> {
                 && !cure.commands.is_empty()
                 && !matches!(cure.action, Action::Wait | Action::Privilege)
         });
-        let Some(cure) = next else { break };
+        let Some(cure) = next else {
+            // Or root, to whom it sends, sees more.
+            let look = answer.diagnosis.cures.iter().find(|cure| cure.needs.is_some() && only_looks(cure));
+            return match look {
+                Some(look) => looked(stage, scene, look),
+                None => Err(format!("it leads nowhere: {said:#?}")),
+            };
+        };
         type_commands(stage, scene, &answer, cure)?;
         if cured(scene, &answer, cure)? == scene.attempt {
             return binds(stage, &scene.attempt, ENDING);

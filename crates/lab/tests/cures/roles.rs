@@ -18,7 +18,7 @@ pub(crate) const BIND: &str = "__bind";
 /// The role that frees an address, as `inuse free` does once it was agreed to.
 pub(crate) const FREE: &str = "__free";
 
-/// The role's exit code where the plan was run and the address is not free at the end.
+/// The role's exit code where the plan was run, and the address is not free at the end, or that does not show.
 pub(crate) const NOT_FREE: i32 = 3;
 
 /// Frees a scene's address, with the flags that follow its name.
@@ -35,8 +35,8 @@ pub(crate) fn free_role() {
     println!("{:?}: {}\n{plan:#?}", outcome.ending, outcome.says);
     std::process::exit(match outcome.ending {
         Ending::Free | Ending::NothingToDo => 0,
-        Ending::NotFree => NOT_FREE,
-        Ending::Refused(_) | Ending::Unseen => 1,
+        Ending::NotFree | Ending::Unseen => NOT_FREE,
+        Ending::Refused(_) => 1,
     });
 }
 

@@ -72,6 +72,12 @@ impl<'a> Case<'a> {
         let elsewhere = self.snapshot.elsewhere.iter().filter(move |_| elsewhere).map(|other| &other.socket);
         self.naming.primary.iter().filter_map(|&index| self.snapshot.sockets.get(index)).chain(elsewhere)
     }
+
+    /// Whether all that is in the way comes from a client that had connected to itself: no server was there.
+    fn self_connected(&self) -> bool {
+        let mut blockers = self.blockers().peekable();
+        blockers.peek().is_some() && blockers.all(name::self_connected)
+    }
 }
 
 /// The sockets to show: those in the way first, then the others of the port.

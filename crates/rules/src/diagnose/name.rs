@@ -211,9 +211,7 @@ impl<'a> View<'a> {
             _ if matches!(old.inet(), Some((Transport::Udp, ..))) => Cause::Udp,
             State::Listen => Cause::Listener,
             State::Bound | State::Unconn => Cause::BoundNotListening,
-            _ if !old.ownerless() && old.inet().map(|(_, local, _)| local) == old.remote => {
-                Cause::SelfConnect
-            }
+            _ if !old.ownerless() && self_connected(old) => Cause::SelfConnect,
             _ if outgoing(self.snapshot, old) => Cause::EphemeralCollision,
             State::TimeWait => Cause::TimeWait,
             State::FinWait2 if old.ownerless() => Cause::FinWait2,
@@ -248,6 +246,11 @@ fn outgoing(snapshot: &Snapshot, old: &Socket) -> bool {
     (ephemeral(local.port()) && !ephemeral(remote.port()))
         || (old.state == State::SynSent)
         || (!ephemeral(local.port()) && !ephemeral(remote.port()) && old.bound_explicitly == Some(true))
+}
+
+/// Whether a connection's two ends are one.
+pub(super) fn self_connected(old: &Socket) -> bool {
+    old.inet().is_some_and(|(_, local, _)| old.remote == Some(local))
 }
 
 /// Whether a listener answers for that address.

@@ -185,8 +185,13 @@ fn sentence(case: &Case) -> String {
             left(case)
         ),
         Cause::TimeWait => format!(
-            "No process holds {there}: {} in TIME_WAIT, left by a server that closed first{}.",
+            "No process holds {there}: {} in TIME_WAIT, left by {}{}.",
             count(case.blockers().count(), "connection is", "connections are"),
+            if case.self_connected() {
+                "a client that had connected to itself"
+            } else {
+                "a server that closed first"
+            },
             left(case)
         ),
         Cause::NoSocket => format!("No socket stands in the way of {wanted}, yet traffic to it is diverted."),

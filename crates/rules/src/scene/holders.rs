@@ -137,8 +137,8 @@ pub(super) const SCENES: &[Scene] = &[
         name: "listener-with-workers",
         cause: Cause::Listener,
         also: &[],
-        story: "A pre-forking server is alive and well: a master and two workers share the socket. The one \
-                to ask is the master.",
+        story: "A pre-forking server is alive and well: a master and two workers share the socket. They \
+                are one server: to stop it is to stop the master, and its workers with it.",
         acts: &[SERVER, &[Does("server", Fork("worker-1")), Does("server", Fork("worker-2"))]],
         attempt: Wanted::tcp(HERE),
         expect: Expect::always(IN_USE),

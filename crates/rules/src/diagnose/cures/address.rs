@@ -1,6 +1,6 @@
 //! Cures on the newcomer's side: another address, another option, another privilege, another path.
 
-use super::{Case, as_root, in_source, promise, root};
+use super::{Case, as_root, in_source, look_as_root, promise, root};
 use crate::address::{Address, UnixName, v4_part};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
@@ -248,6 +248,24 @@ pub(super) fn unlink(case: &Case) -> Vec<Cure> {
             Promise::FromNowOn,
         ),
     ]
+}
+
+/// A socket file whose server may live where nobody could look.
+pub(super) fn unlink_if_refused(case: &Case) -> Vec<Cure> {
+    let looked = look_as_root(
+        case,
+        "Look again as root before you remove the file: then its server shows, if there is one.",
+    );
+    let refused = cure(
+        Action::Unlink,
+        "Remove the file if a connection to it is refused, which is tried first: whoever serves it, in whatever network namespace, would take the connection."
+            .into(),
+        vec![Command::new(["inuse", "free", &case.attempt.address.to_string()])],
+        None,
+        Promise::Perhaps,
+    );
+    // Where root is not sent to root, there is nothing to type.
+    Some(looked).filter(|cure| !cure.commands.is_empty()).into_iter().chain([refused]).collect()
 }
 
 /// Something else stands at the path. It may be precious: it is only shown.

@@ -16,6 +16,10 @@ use alloc::vec::Vec;
 /// a minute is 5.1 s at HZ=100, 2 s at HZ=250 and 4.1 s at HZ=1000 (kernel/time/timer.c).
 const WHEEL_MS: u64 = 5_200;
 
+/// What the reserved list does against clients that connect to themselves.
+const NO_SELF: &str =
+    "Keep outgoing connections off this port: then a client that retries cannot connect to itself.";
+
 /// For sockets that nobody owns: option, wait, peer, destroy.
 pub(super) fn by_state(case: &Case) -> Vec<Cure> {
     let mut cures: Vec<Cure> = reuseaddr(case).into_iter().collect();
@@ -31,6 +35,9 @@ pub(super) fn by_state(case: &Case) -> Vec<Cure> {
     } else {
         String::from("nobody")
     };
+    if case.self_connected() {
+        cures.push(reserve(case, case.attempt.address.port().unwrap_or_default(), NO_SELF));
+    }
     if case.blockers().all(Socket::ownerless) {
         cures.push(destroy(case, "Have the kernel drop what is left; no process is touched.".into(), harms));
     } else {
@@ -137,11 +144,7 @@ pub(super) fn self_connect(case: &Case) -> Vec<Cure> {
             format!("Ask {named} to end, and start the server before its client."),
         ));
     }
-    cures.push(reserve(
-        case,
-        port,
-        "Keep outgoing connections off this port: then a client that retries cannot connect to itself.",
-    ));
+    cures.push(reserve(case, port, NO_SELF));
     cures
 }
 

@@ -42,10 +42,7 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         Cause::TearingDown => {
             vec![look_again("Ask again in a moment: a close takes milliseconds.".into(), address::why(case))]
         }
-        Cause::OwnerHidden if case.blockers().next().is_none() => vec![look_as_root(
-            case,
-            "Look again as root before you remove the file: then its server shows, if there is one.",
-        )],
+        Cause::OwnerHidden if case.blockers().next().is_none() => address::unlink_if_refused(case),
         Cause::OwnerHidden => vec![look_as_root(
             case,
             "Look again as root: then the process shows, and with it the way to stop it.",
@@ -78,6 +75,7 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         Cause::CloseWait => leftovers::close_wait(case),
         Cause::EstablishedLeftover => leftovers::established(case),
         Cause::ClosingOrphan | Cause::FinWait2 | Cause::TimeWait => leftovers::by_state(case),
+        Cause::SecondListen => stop::second_listen(case),
         Cause::UnixStale => address::unlink(case),
         Cause::UnixNotASocket => address::not_a_socket(case),
         Cause::Listener => stop::processes(case).into_iter().chain(stop::mend(case)).collect(),
@@ -87,7 +85,6 @@ pub(super) fn cures(case: &Case) -> Vec<Cure> {
         | Cause::InFlight
         | Cause::IoUringFile
         | Cause::ThreadFdTable
-        | Cause::SecondListen
         | Cause::Respawned
         | Cause::UnixLive => stop::processes(case),
     };
@@ -109,6 +106,7 @@ pub(super) fn useless_option(case: &Case) -> Option<String> {
         return None;
     }
     let from_now_on = match case.naming.cause {
+        _ if case.self_connected() => "",
         Cause::TimeWait
         | Cause::FinWait2
         | Cause::ClosingOrphan
@@ -259,10 +257,143 @@ fn clients_of(case: &Case) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{Address, Transport};
-    use crate::owner::Ownership;
+    use crate::address::{Address, Transport, UnixName};
+    use crate::owner::{Holding, Ownership};
     use crate::snapshot::Depth;
     use crate::socket::State;
+    use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+    /// A socket of the port, with that owner.
+    fn socket(state: State, owners: Ownership) -> Socket {
+        Socket { owners, ..Socket::new(Address::tcp(HERE), state) }
+    }
+
+    fn holding(pid: u32) -> Holding {
+        Holding { pid, tid: None, fds: vec![3], cloexec: Some(true) }
+    }
+
+    /// The answer of a machine with these sockets, and with children of pid 70.
+    fn answer(sockets: Vec<Socket>, reuseaddr: bool) -> crate::Diagnosis {
+        let process = |pid| crate::owner::Process {
+            pid,
+            ppid: if pid == 70 { 30 } else { 70 },
+            comm: format!("p{pid}").into_bytes(),
+            state: b'S',
+            ..Default::default()
+        };
+        let mut snapshot = Snapshot { sockets, asker_uid: Some(0), ..Snapshot::default() };
+        snapshot.processes = (70..74).map(|pid| (pid, process(pid))).collect();
+        snapshot.coverage.ports.insert((Transport::Tcp, 8080), Depth::Every);
+        snapshot.coverage.bound_inactive = true;
+        snapshot.locality.insert((HERE.ip(), 0), crate::snapshot::Locality::Local);
+        snapshot.sysctls.local_port_range = Some((32768, 60999));
+        snapshot.sysctls.unprivileged_port_start = Some(1024);
+        crate::diagnose(&snapshot, &Attempt { reuseaddr, ..Attempt::plain(Address::tcp(HERE)) })
+    }
+
+    #[track_caller]
+    fn check_cures(sockets: Vec<Socket>, reuseaddr: bool, cause: Cause, expect: &[&str]) {
+        let answer = answer(sockets, reuseaddr);
+        assert_eq!(answer.cause, cause, "{answer:#?}");
+        let says: Vec<&str> = answer.cures.iter().map(|cure| cure.says.as_str()).collect();
+        assert_eq!(says, expect);
+    }
+
+    #[test]
+    fn a_master_is_asked_with_its_children() {
+        let listener = |pids: &[u32]| {
+            let holdings = pids.iter().map(|&pid| holding(pid)).collect();
+            vec![socket(State::Listen, Ownership::Held(holdings))]
+        };
+        let check = |pids: &[u32], says| check_cures(listener(pids), false, Cause::Listener, &[says]);
+        check(&[70], "Ask p70 (pid 70) to end.");
+        check(
+            &[71, 70, 72],
+            "Ask p70 (pid 70) to end, and with it its children p71 (pid 71), p72 (pid 72): each of them keeps the address.",
+        );
+        check(&[71, 72], "Ask p71 (pid 71), p72 (pid 72) to end: all of them, since each keeps the address.");
+    }
+
+    #[test]
+    fn what_is_typed_with_kill_says_so() {
+        check_cures(
+            vec![socket(State::Listen, Ownership::IoUring(vec![holding(70)]))],
+            false,
+            Cause::IoUringFile,
+            &[
+                "Stop p70 (pid 70): the io_uring, and the socket in it, go with it. It is asked to end first, and killed if it ignores that.",
+            ],
+        );
+        check_cures(
+            vec![socket(State::Listen, Ownership::InFlight { carriers: vec![holding(70)], proven: true })],
+            false,
+            Cause::InFlight,
+            &[
+                "Stop p70 (pid 70): the undelivered message, and the socket in it, go with it. It is asked to end first, and killed if it ignores that.",
+            ],
+        );
+    }
+
+    #[test]
+    fn of_two_that_have_bound_the_one_that_listens_is_asked() {
+        let with_option = |state, pid| {
+            let mut socket = socket(state, Ownership::Held(vec![holding(pid)]));
+            socket.options.reuseaddr = Some(true);
+            socket.options.reuseport = Some(false);
+            socket
+        };
+        check_cures(
+            vec![with_option(State::Listen, 70), with_option(State::Bound, 71)],
+            true,
+            Cause::SecondListen,
+            &[
+                "Ask p70 (pid 70) to end. Another socket is bound to the address as well: the first of you to call listen() then has it.",
+                "To share the port between two servers, set SO_REUSEPORT before bind() in both, and run both as the same user.",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_a_self_connected_client_left_is_not_a_servers() {
+        let mut left = socket(State::TimeWait, Ownership::Nobody(crate::owner::NoOwner::TimeWait));
+        (left.remote, left.mini) = (Some(HERE), true);
+        left.options.reuseaddr = Some(false);
+        left.options.reuseport = Some(false);
+        let answer = answer(vec![left], false);
+        assert_eq!(answer.cause, Cause::TimeWait, "{answer:#?}");
+        assert_eq!(
+            answer.summary,
+            "No process holds 127.0.0.1:8080: 1 connection is in TIME_WAIT, left by a client that had connected to itself."
+        );
+        assert!(
+            answer.cures.iter().any(|cure| cure.says.starts_with("Keep outgoing connections off this port"))
+        );
+        assert!(
+            !answer.warnings.iter().any(|text| text.contains("Set in the server from now on")),
+            "{answer:#?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_may_be_stale_is_freed_if_a_connection_is_refused() {
+        let path = UnixName::Path(b"/run/x.sock".to_vec());
+        let address = Address::Unix { kind: crate::address::UnixKind::Stream, name: path };
+        let file = crate::socket::FileId { dev: 1, ino: 2 };
+        let kind = crate::snapshot::FileKind::Socket;
+        let check = |uid, expect: &[&str]| {
+            let mut snapshot = Snapshot { asker_uid: Some(uid), ..Snapshot::default() };
+            snapshot.path = Some(crate::snapshot::PathFact::Exists { kind, file });
+            snapshot.coverage.unix = true;
+            let answer = crate::diagnose(&snapshot, &Attempt { uid, ..Attempt::plain(address.clone()) });
+            assert_eq!(answer.cause, Cause::OwnerHidden, "{answer:#?}");
+            let commands = answer.cures.iter().flat_map(|cure| &cure.commands).map(ToString::to_string);
+            assert_eq!(commands.collect::<Vec<_>>(), expect);
+        };
+        check(0, &["inuse free unix:/run/x.sock"]);
+        check(1000, &["sudo inuse why unix:/run/x.sock", "inuse free unix:/run/x.sock"]);
+    }
 
     #[test]
     fn root_is_not_sent_to_root_whomever_the_attempt_is_judged_for() {

@@ -3,7 +3,7 @@
 //! A service manager or runtime is asked before a process is signalled, since it would bring the
 //! process back.
 
-use super::{Case, as_root, clients_of, in_source, look_as_root, once_gone, root, typist, who};
+use super::{Case, address, as_root, clients_of, in_source, look_as_root, once_gone, root, typist, who};
 use crate::address::{Address, Transport, UnixName};
 use crate::attempt::Attempt;
 use crate::cure::{Action, Command, Cure, Promise, SourceFix};
@@ -52,14 +52,20 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
     let mut cures = known_holders(case, &all);
     cures.extend(managers(case, &all));
     let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
+    let registered = case.blockers().any(|s| matches!(s.owners, Ownership::IoUring(_)));
     let managed = !cures.is_empty();
-    let says = match (!managed, carried) {
-        (_, true) => format!("Stop {named}: the undelivered message, and the socket in it, go with it."),
-        (true, _) if all.len() > 1 => {
-            format!("Ask {named} to end: all of them, since each keeps the address.")
-        }
-        (true, _) => format!("Ask {named} to end."),
-        (false, _) => format!("Ask {named} to end; its manager may start it again."),
+    let says = if carried {
+        format!("Stop {named}: the undelivered message, and the socket in it, go with it.")
+    } else if registered {
+        format!("Stop {named}: the io_uring, and the socket in it, go with it.")
+    } else if managed {
+        format!("Ask {named} to end; its manager may start it again.")
+    } else if let Some((master, children)) = who::master(&all) {
+        format!("Ask {master} to end, and with it its children {children}: each of them keeps the address.")
+    } else if all.len() > 1 {
+        format!("Ask {named} to end: all of them, since each keeps the address.")
+    } else {
+        format!("Ask {named} to end.")
     };
     let last = terminate(case, &all, says);
     // What a manager holds is not freed behind its back: there only the bare signal is left.
@@ -77,7 +83,21 @@ fn freed(case: &Case, processes: &[&Process], cure: Cure) -> Cure {
     let address = case.attempt.address.to_string();
     let words: Vec<&str> = ["inuse", "free"].into_iter().chain(flag).chain([address.as_str()]).collect();
     let command = if needs(case, processes).is_some() { as_root(case, &words) } else { Command::new(words) };
-    Cure { commands: vec![command], ..cure }
+    let killed =
+        if flag.is_some() { " It is asked to end first, and killed if it ignores that." } else { "" };
+    Cure { says: format!("{}{killed}", cure.says), commands: vec![command], ..cure }
+}
+
+/// Who listens has to end, and then another that is bound already may be the quicker one.
+pub(super) fn second_listen(case: &Case) -> Vec<Cure> {
+    let mut cures = processes(case);
+    if let Some(last) = cures.last_mut() {
+        last.says.push_str(
+            " Another socket is bound to the address as well: the first of you to call listen() then has it.",
+        );
+    }
+    cures.extend(address::reuseport(case));
+    cures
 }
 
 /// A server that is to be restarted, and lacks SO_REUSEADDR: the live one can be given it. That alone lets nobody in

@@ -49,6 +49,7 @@ fn value<'a>(cmdline: &'a [Vec<u8>], flag: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check(exe: &str, cmdline: &str, expect: Option<(&str, Option<&str>, Option<u16>)>) {
@@ -111,5 +112,21 @@ mod tests {
         check("/opt/my-docker-proxy", "docker-proxy", None);
         assert_eq!(read(b"slirp4netns", None, &[]).map(|p| p.helper).as_deref(), Some("slirp4netns"));
         assert_eq!(read(b"docker-proxy", Some(b"/usr/bin/python3"), &[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_make_it_panic(
+            words in prop::collection::vec(
+                prop_oneof![
+                    "--?container-(ip|port)=?[0-9a-f.:]{0,6}".prop_map(String::into_bytes),
+                    any::<Vec<u8>>(),
+                ],
+                0..8,
+            ),
+        ) {
+            let published = read(b"docker-proxy", None, &words);
+            prop_assert!(published.is_some_and(|published| published.container_port != Some(0)));
+        }
     }
 }

@@ -102,6 +102,7 @@ fn number(word: &OsStr) -> Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::os::unix::ffi::OsStringExt;
 
     const PID: u32 = 4711;
@@ -169,5 +170,34 @@ mod tests {
             fdnames: None,
         };
         assert_eq!(words.read(PID, || None).map(|found| found.count).ok(), Some(1));
+    }
+
+    /// Near what parents write, and any bytes.
+    fn word() -> impl Strategy<Value = Option<OsString>> {
+        let written = "4711|99|[0-9]{1,3}|[a-z:]{0,8}|[ +0-9:-]{0,12}".prop_map(String::into_bytes);
+        proptest::option::of(prop_oneof![written, any::<Vec<u8>>()].prop_map(OsString::from_vec))
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_make_it_panic_and_only_our_own_count(
+            pid in prop_oneof![Just(Some(OsString::from("4711"))), word()],
+            pidfdid in word(),
+            fds in word(),
+            fdnames in word(),
+            own in any::<Option<u64>>(),
+        ) {
+            let ours = pid.as_deref() == Some(OsStr::new("4711"));
+            match (Words { pid, pidfdid, fds, fdnames }).read(PID, || own) {
+                Ok(found) => {
+                    prop_assert!(found.count == 0 || ours);
+                    prop_assert!((0..=i32::MAX - FIRST).contains(&found.count));
+                    for place in [0, 1, usize::MAX] {
+                        let _ = found.name(place);
+                    }
+                }
+                Err(fault) => prop_assert!(!fault.to_string().chars().any(char::is_control)),
+            }
+        }
     }
 }

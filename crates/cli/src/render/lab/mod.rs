@@ -7,6 +7,7 @@ pub mod list;
 pub mod text;
 
 use inuse_lab::play::{Ground, Moment};
+use inuse_rules::Attempt;
 use inuse_rules::scene::lesson::Play;
 use inuse_rules::scene::{GROUPS, Need};
 
@@ -59,6 +60,17 @@ fn needs(play: &Play) -> Vec<&'static str> {
 /// Whether it takes a minute.
 fn is_long(play: &Play) -> bool {
     matches!(play, Play::Lesson(lesson) if lesson.is_long())
+}
+
+/// What is typed to ask about an attempt.
+fn question(attempt: &Attempt) -> String {
+    let options = [
+        (attempt.reuseaddr, "--reuseaddr "),
+        (attempt.reuseport, "--reuseport "),
+        (attempt.v6only, "--v6only "),
+    ];
+    let options = options.into_iter().filter(|(on, _)| *on).map(|(_, option)| option);
+    format!("inuse why {}{}", options.collect::<String>(), attempt.address)
 }
 
 /// An address without its protocol, which every row of a play would repeat.

@@ -1,7 +1,7 @@
 //! A play for who watches it in a terminal: what each side calls, what passes between them, the state of both
 //! ends after each step with its place in the diagram of states, why the bind fails, and what helped.
 
-use super::{Played, short};
+use super::{Played, question, short};
 use crate::render::wording;
 use crate::render::wrap::{hanging, wrapped};
 use anstyle::{AnsiColor, Style};
@@ -275,7 +275,7 @@ fn why(out: &mut String, report: &Report, width: usize) {
     let diagnosis = &report.diagnosis;
     let refused = diagnosis.verdict.outcome != inuse_rules::Outcome::Ok;
     let style = if refused { BAD } else { GOOD };
-    let _ = writeln!(out, "      {COMMAND}inuse why {}{COMMAND:#}", diagnosis.attempt.address);
+    let _ = writeln!(out, "      {COMMAND}{}{COMMAND:#}", question(&diagnosis.attempt));
     out.push_str(&wrapped(&diagnosis.summary, "        ", width));
     let _ = writeln!(
         out,

@@ -77,7 +77,7 @@ impl SocketFile {
                 .and_then(|address| connect(&socket_with(AddressFamily::UNIX, kind, flags, None)?, &address));
             match answer {
                 Err(Errno::CONNREFUSED) => {}
-                Err(Errno::ACCESS) => return Err("whether a server is behind it may not be asked".into()),
+                Err(Errno::ACCESS) => return Err("a connection to it, which would show whether a server is behind it, is not allowed to this user".into()),
                 Ok(()) | Err(_) => return Err("a server answers behind it".into()),
             }
         }

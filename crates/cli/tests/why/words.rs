@@ -89,15 +89,15 @@ fn a_message_that_names_no_address_is_refused() {
     check(b"", "inuse: the text is empty; pipe the error message in: cmd 2>&1 | inuse why -\n");
     check(
         b"all is well\n",
-        "inuse: the text complains about no address; ask with the port, for instance inuse 8080\n",
+        "inuse: the text complains about no address; ask with the port, for instance inuse 8080; inuse ls lists those that are taken\n",
     );
     check(
         b"Traceback:\nOSError: [Errno 98] Address already in use\n",
-        "inuse: the message does not say which address ('OSError: [Errno 98] Address already in use'); ask with the port, for instance inuse 8080\n",
+        "inuse: the message does not say which address ('OSError: [Errno 98] Address already in use'); ask with the port, for instance inuse 8080; inuse ls lists those that are taken\n",
     );
     check(
         b"a NUL: \x00\n",
-        "inuse: the text complains about no address; ask with the port, for instance inuse 8080\n",
+        "inuse: the text complains about no address; ask with the port, for instance inuse 8080; inuse ls lists those that are taken\n",
     );
 }
 

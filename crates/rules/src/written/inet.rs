@@ -194,6 +194,9 @@ fn no_colon(part: Part<'_>) -> Result<(Place, Part<'_>), Fault> {
     let end = Part { text: "", at: part.span().end };
     match place.host {
         // A word alone: more likely a mistyped verb or a port's name than a host.
+        Host::Name(name) if name.ends_with(".sock") || name.ends_with(".socket") => {
+            Err(part.wrong("this is a name without a port", format!("write unix:{name} for a socket file")))
+        }
         Host::Name(_) => Err(part.wrong("this is a name without a port", FORMS)),
         _ => Err(missing_port(part, end)),
     }

@@ -38,7 +38,7 @@ impl fmt::Display for Nothing {
                 let line: String = crate::address::escape(line.trim().as_bytes()).chars().take(100).collect();
                 write!(
                     f,
-                    "the message does not say which address ('{line}'); ask with the port, for instance inuse 8080"
+                    "the message does not say which address ('{line}'); ask with the port, for instance inuse 8080; inuse ls lists those that are taken"
                 )
             }
             Nothing::NoComplaint => {

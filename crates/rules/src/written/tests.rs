@@ -102,6 +102,11 @@ fn mistakes_point_at_the_part_that_is_wrong() {
     refuse(":", "", &format!("':': the port is missing; {port}"));
     refuse("localhost:", "", &format!("'localhost:': the port is missing; {port}"));
     refuse("localhost", "localhost", &format!("'localhost': this is a name without a port; {forms}"));
+    refuse(
+        "app.sock",
+        "app.sock",
+        "'app.sock': this is a name without a port; write unix:app.sock for a socket file",
+    );
     refuse("127.0.0.1", "", "'127.0.0.1': the port is missing; write 127.0.0.1:8080");
     refuse("::1", "", "'::1': the port is missing; write [::1]:8080");
     refuse("fe80::1%eth0", "", "'fe80::1%eth0': the port is missing; write [fe80::1%eth0]:8080");

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod address;
+pub mod alike;
 pub mod attempt;
 pub mod cause;
 pub mod cure;

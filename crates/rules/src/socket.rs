@@ -172,6 +172,9 @@ pub struct Socket {
     pub file: Option<FileId>,
     /// Who has it open.
     pub owners: Ownership,
+    /// So many rows besides, of which no answer tells one from this ([`crate::alike`]); it is the one that stays
+    /// longest.
+    pub alike: u32,
 }
 
 impl Socket {
@@ -199,7 +202,13 @@ impl Socket {
             cgroup: 0,
             file: None,
             owners: Ownership::NotAsked,
+            alike: 0,
         }
+    }
+
+    /// For how many rows it stands, itself included.
+    pub const fn count(&self) -> u64 {
+        self.alike as u64 + 1
     }
 
     /// Transport, local address and device, if this is an IP socket.

@@ -1,9 +1,13 @@
 //! Properties of the rule that hold for every table of sockets: what one more fact, and what one socket
 //! less, may change. The truth itself is tested beside the rule and against the kernel.
 
+use inuse_rules::alike::Merger;
+use inuse_rules::owner::{NoOwner, Ownership};
 use inuse_rules::snapshot::{Coverage, Depth, Locality, Snapshot};
+use inuse_rules::socket::{Timer, TimerKind};
 use inuse_rules::{
-    Address, Attempt, Cause, Outcome, Socket, State, Transport, Verdict, diagnose, judge, verdict::Errno,
+    Address, Attempt, Cause, Diagnosis, Outcome, Socket, State, Transport, Verdict, diagnose, judge,
+    verdict::Errno,
 };
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -169,6 +173,66 @@ proptest! {
     }
 }
 
+/// A few kinds of remains, each many times, among other sockets.
+fn crowded() -> impl Strategy<Value = (Snapshot, Attempt)> {
+    (case(), prop::collection::vec(any::<prop::sample::Index>(), 0..60)).prop_map(
+        |((mut snapshot, attempt), again)| {
+            snapshot.sysctls.local_port_range = Some((32768, 60999));
+            for (nth, socket) in snapshot.sockets.iter_mut().enumerate().filter(|(_, socket)| socket.mini) {
+                socket.remote =
+                    Some(SocketAddr::from(([127, 0, 0, 9], if nth % 3 == 0 { 443 } else { 40_000 })));
+                if socket.state == State::TimeWait {
+                    socket.owners = Ownership::Nobody(NoOwner::TimeWait);
+                    socket.timer = Some(Timer { kind: TimerKind::TimeWait, left_ms: 1000 });
+                }
+            }
+            let small: Vec<Socket> = snapshot.sockets.iter().filter(|socket| socket.mini).cloned().collect();
+            if !small.is_empty() {
+                let repeated = again.iter().enumerate().map(|(nth, index)| {
+                    let mut socket = small[index.index(small.len())].clone();
+                    socket.timer = socket.timer.map(|timer| Timer { left_ms: 2000 + nth as u32, ..timer });
+                    socket
+                });
+                snapshot.sockets.extend(repeated);
+            }
+            (snapshot, attempt)
+        },
+    )
+}
+
+/// A diagnosis without the places of rows, and with the number of those in the way.
+fn told(snapshot: &Snapshot, attempt: &Attempt) -> (Diagnosis, [u64; 4]) {
+    let mut told = diagnose(snapshot, attempt);
+    told.holders.clear();
+    let Diagnosis { verdict, plain, reuseaddr, reuseport, .. } = &mut told;
+    let counts = [verdict, plain, reuseaddr, reuseport].map(|verdict| {
+        let count = verdict.by().iter().map(|&index| snapshot.sockets[index].count()).sum();
+        match &mut verdict.outcome {
+            Outcome::Ok => {}
+            Outcome::Refused(refusal) => refusal.by.clear(),
+            Outcome::Unknown { by, missing, .. } => {
+                by.clear();
+                missing.retain(|fact| fact.socket().is_none());
+            }
+        }
+        count
+    });
+    (told, counts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn counting_rows_that_are_alike_changes_no_answer((snapshot, attempt) in crowded()) {
+        let mut merger = Merger::new(&snapshot.sysctls);
+        snapshot.sockets.iter().cloned().for_each(|row| merger.take(row));
+        let merged = Snapshot { sockets: merger.into_rows(), ..snapshot.clone() };
+        prop_assert_eq!(merged.sockets.iter().map(Socket::count).sum::<u64>(), snapshot.sockets.len() as u64);
+        prop_assert_eq!(told(&merged, &attempt), told(&snapshot, &attempt));
+    }
+}
+
 /// A port full of remains is an everyday sight on a busy server: a diagnosis must stay linear in them.
 /// (At 30,000 rows a quadratic step takes half a minute; the bound leaves room for a slow machine.)
 #[test]
@@ -180,10 +244,7 @@ fn a_port_full_of_time_wait_is_told_at_once() {
             socket.remote = Some(SocketAddr::new("127.0.0.1".parse().unwrap(), 1024 + n));
             socket.options.reuseaddr = reuseaddr;
             socket.options.reuseport = Some(false);
-            socket.timer = Some(inuse_rules::socket::Timer {
-                kind: inuse_rules::socket::TimerKind::TimeWait,
-                left_ms: u32::from(n),
-            });
+            socket.timer = Some(Timer { kind: TimerKind::TimeWait, left_ms: u32::from(n) });
             socket
         })
     };

@@ -63,9 +63,9 @@ macro_rules! words {
 }
 
 macro_rules! fields {
-    ($($shape:ident mirrors $type:ident { $($field:ident: $of:ty),* $(,)? })*) => {$(
+    ($($shape:ident mirrors $type:ident { $($(#[$how:meta])* $field:ident: $of:ty),* $(,)? })*) => {$(
         #[derive(Serialize, Deserialize)]
-        pub(super) struct $shape { $($field: <$of as Mirror>::As),* }
+        pub(super) struct $shape { $($(#[$how])* $field: <$of as Mirror>::As),* }
 
         impl Mirror for $type {
             type As = $shape;
@@ -77,6 +77,11 @@ macro_rules! fields {
             }
         }
     )*};
+}
+
+/// What is left out of a file: older versions knew of no such field.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 plain!(bool, u8, u16, u32, u64, String, IpAddr, SocketAddr, (u16, u16), (IpAddr, u32));
@@ -139,6 +144,8 @@ fields! {
         address: Address, remote: Option<SocketAddr>, state: State, mini: bool, inode: u64, cookie: u64,
         uid: Option<u32>, options: Options, bound_explicitly: Option<bool>, recv_q: u32, send_q: u32,
         timer: Option<Timer>, cgroup: u64, file: Option<FileId>, owners: Ownership,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        alike: u32,
     }
     OptionsShape mirrors Options {
         reuseaddr: Option<bool>, reuseport: Option<bool>, v6only: Option<bool>, learned: Learned,

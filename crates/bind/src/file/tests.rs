@@ -65,6 +65,7 @@ fn socket() -> impl Strategy<Value = Socket> {
             cgroup,
             file: flag.map(|_| FileId { dev: inode, ino: cookie }),
             owners,
+            alike: send_q,
             ..Socket::new(address, state)
         },
     )

@@ -5,7 +5,7 @@ use super::{Filter, Row, Table, TableOptions};
 use inuse_kernel::elsewhere::{self, Place};
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::owners::{self, FindOptions, Wanted};
-use inuse_kernel::sockdiag::{InetQuery, Ports, SockDiag, States, Walked, settled};
+use inuse_kernel::sockdiag::{InetQuery, Ports, SockDiag, States, Walked, settled, sockets_of};
 use inuse_kernel::{Error, Seen, locality, process};
 use inuse_rules::{BlindSpot, Ownership, Socket, State, Transport};
 use std::collections::BTreeSet;
@@ -181,8 +181,8 @@ fn walk(
 
 const fn name(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::Tcp => "the tcp sockets",
-        Protocol::Udp => "the udp sockets",
+        Protocol::Tcp => sockets_of(Transport::Tcp),
+        Protocol::Udp => sockets_of(Transport::Udp),
         Protocol::Unix => "the unix sockets",
     }
 }

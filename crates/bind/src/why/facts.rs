@@ -4,10 +4,11 @@
 //! (`evidence`).
 
 use super::Asker;
-use inuse_kernel::sockdiag::{InetQuery, Rows, States};
+use inuse_kernel::sockdiag::{InetQuery, States, Walked, settled, sockets_of};
 use inuse_kernel::version::kernel_version;
 use inuse_kernel::{Error, Seen, locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::UnixName;
+use inuse_rules::alike::Merger;
 use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
 use inuse_rules::{Address, Attempt, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
@@ -115,21 +116,25 @@ impl Asker {
         transport: Transport,
         port: u16,
     ) -> Option<Vec<Socket>> {
-        let at_port = |socket: &Socket| socket.address.port() == Some(port);
-        let mut others = 0;
-        let mut keep = |socket: &Socket| {
-            at_port(socket) || {
-                others += 1;
-                others <= MOST_OTHER_ENDS
-            }
-        };
-        let rows = self.diag.inet_rows_kept(&InetQuery::both_ends(transport, port), &mut keep);
+        let sysctls = snapshot.sysctls.clone();
+        let mut rows = Merger::new(&sysctls);
         let mut other_ends = Vec::new();
-        let rows = rows.map(|mut seen| {
-            other_ends = seen.found.sockets.extract_if(.., |socket| !at_port(socket)).collect();
-            seen
+        let mut others = 0;
+        let walked = settled(sockets_of(transport), || {
+            rows.clear();
+            other_ends.clear();
+            others = 0;
+            self.diag.inet(&InetQuery::both_ends(transport, port), &mut |row| {
+                if row.address.port() == Some(port) {
+                    return rows.take(row);
+                }
+                others += 1;
+                if others <= MOST_OTHER_ENDS {
+                    other_ends.push(row);
+                }
+            })
         });
-        self.take(snapshot, transport, rows, |s| (transport, port) == (s.0, s.1));
+        replace(snapshot, transport, walked, rows, |s| (transport, port) == (s.0, s.1));
         self.whole_port(snapshot, transport, port);
         (others <= MOST_OTHER_ENDS).then_some(other_ends)
     }
@@ -157,30 +162,13 @@ impl Asker {
         query: &InetQuery,
         covered: impl Fn((Transport, u16)) -> bool,
     ) {
-        let rows = self.diag.inet_rows(query);
-        self.take(snapshot, query.transport, rows, covered);
-    }
-
-    fn take(
-        &self,
-        snapshot: &mut Snapshot,
-        transport: Transport,
-        rows: Result<Seen<Rows>, Error>,
-        covered: impl Fn((Transport, u16)) -> bool,
-    ) {
-        match rows {
-            Ok(seen) => {
-                let rows = seen.into_found(&mut snapshot.blind);
-                snapshot
-                    .sockets
-                    .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
-                snapshot.sockets.extend(rows.sockets);
-                if transport == Transport::Tcp {
-                    snapshot.coverage.bound_inactive = rows.bound_inactive;
-                }
-            }
-            Err(error) => snapshot.blind_to(error.blind_spot()),
-        }
+        let sysctls = snapshot.sysctls.clone();
+        let mut rows = Merger::new(&sysctls);
+        let walked = settled(sockets_of(query.transport), || {
+            rows.clear();
+            self.diag.inet(query, &mut |row| rows.take(row))
+        });
+        replace(snapshot, query.transport, walked, rows, covered);
     }
 
     /// Which connections of the port asked for it with bind(). Only they can tell, so only where there
@@ -280,6 +268,29 @@ impl Asker {
     /// Everything about owners, in the time that is allowed.
     pub(super) fn how_to_find(&self) -> owners::FindOptions {
         owners::FindOptions { deadline: self.owners_deadline, ..owners::FindOptions::default() }
+    }
+}
+
+/// Replaces the rows of the transport and port that `covered` names by those of that walk.
+fn replace(
+    snapshot: &mut Snapshot,
+    transport: Transport,
+    walked: Result<Seen<Walked>, Error>,
+    rows: Merger<'_>,
+    covered: impl Fn((Transport, u16)) -> bool,
+) {
+    match walked {
+        Ok(seen) => {
+            let walked = seen.into_found(&mut snapshot.blind);
+            snapshot
+                .sockets
+                .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
+            snapshot.sockets.extend(rows.into_rows());
+            if transport == Transport::Tcp {
+                snapshot.coverage.bound_inactive = walked.bound_inactive;
+            }
+        }
+        Err(error) => snapshot.blind_to(error.blind_spot()),
     }
 }
 

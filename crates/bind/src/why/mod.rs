@@ -14,7 +14,7 @@ use inuse_kernel::Error;
 use inuse_kernel::elsewhere::Others;
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::sockdiag::SockDiag;
-use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Verdict, diagnose, judge};
+use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Socket, Verdict, diagnose, judge};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -188,8 +188,9 @@ fn say_what_decides(snapshot: &mut Snapshot, asks: &[Attempt]) {
     let sockets: BTreeSet<usize> =
         missing.iter().filter(|fact| is_option(fact)).filter_map(Fact::socket).collect();
     if !sockets.is_empty() {
-        let what =
-            format!("options of sockets on this address that decide a bind ({} of them)", sockets.len());
+        let count = sockets.iter().filter_map(|&index| snapshot.sockets.get(index)).map(Socket::count);
+        let count: u64 = count.sum();
+        let what = format!("options of sockets on this address that decide a bind ({count} of them)");
         let root = rustix::process::geteuid().is_root();
         let sight = if root { "run it with CAP_BPF and CAP_PERFMON" } else { "run it as root" };
         let remedy = format!("{sight}, or with --probe, which tries a bind that never listens");

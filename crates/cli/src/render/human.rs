@@ -213,7 +213,7 @@ fn evidence(out: &mut String, answer: &Answer, look: &Look) {
     let holders = answer.in_the_way();
     let mut rows: Vec<Row<'_>> = Vec::new();
     for socket in holders.iter().take(limit).filter_map(|&index| answer.snapshot.sockets.get(index)) {
-        rows.push(Row { socket, mark: String::new() });
+        rows.push(Row { socket, mark: alike(socket) });
         if let Some(peer) = answer.peer(socket) {
             rows.push(Row { socket: peer, mark: other_end(answer, peer) });
         }
@@ -223,8 +223,19 @@ fn evidence(out: &mut String, answer: &Answer, look: &Look) {
     }
     heading(out, "The sockets, as netstat -an would show them");
     out.push_str(&table(&rows, "  "));
-    if let Some(more) = holders.len().checked_sub(limit).filter(|&more| more > 0) {
-        let _ = writeln!(out, "  and {more} more; -v shows them all");
+    let hidden = holders.iter().skip(limit).filter_map(|&index| answer.snapshot.sockets.get(index));
+    match hidden.fold((0, false), |(more, many), socket| (more + socket.count(), many || socket.alike > 0)) {
+        (0, _) => {}
+        (more, false) => _ = writeln!(out, "  and {more} more; -v shows them all"),
+        (more, true) => _ = writeln!(out, "  and {more} more, which differ in their other ends"),
+    }
+}
+
+/// For how many more sockets a row stands, in words.
+fn alike(socket: &Socket) -> String {
+    match socket.alike {
+        0 => String::new(),
+        more => format!("and {more} more like it"),
     }
 }
 

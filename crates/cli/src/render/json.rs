@@ -101,6 +101,8 @@ struct Holder {
     recv_q: u32,
     send_q: u32,
     options: OptionsView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alike: Option<u32>,
     owners: Vec<Owner>,
     no_owner: Option<&'static str>,
     peer: Option<Peer>,
@@ -302,6 +304,7 @@ fn holder(answer: &Answer, socket: &Socket) -> Holder {
             reuseport: options.reuseport,
             v6only: options.v6only,
         },
+        alike: (socket.alike > 0).then_some(socket.alike),
         owners: owners(snapshot, socket),
         no_owner: no_owner(&socket.owners),
         peer: answer.peer(socket).map(|peer| Peer {

@@ -34,13 +34,12 @@ impl Answer {
     pub fn shown(&self) -> Vec<usize> {
         let Diagnosis { verdict, plain, reuseaddr, reuseport, holders, .. } = &self.diagnosis;
         let verdicts = [verdict, plain, reuseaddr, reuseport];
-        let mut shown: Vec<usize> = Vec::new();
-        for &index in holders.iter().chain(verdicts.into_iter().flat_map(|verdict| verdict.by())) {
-            if index < self.snapshot.sockets.len() && !shown.contains(&index) {
-                shown.push(index);
-            }
-        }
-        shown
+        let named = holders.iter().chain(verdicts.into_iter().flat_map(|verdict| verdict.by()));
+        let mut fresh = vec![true; self.snapshot.sockets.len()];
+        named
+            .copied()
+            .filter(|&index| fresh.get_mut(index).is_some_and(|fresh| std::mem::replace(fresh, false)))
+            .collect()
     }
 
     /// The sockets that stand in the way of the attempt, or of a plain bind where the attempt succeeds.

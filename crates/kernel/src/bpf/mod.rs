@@ -37,15 +37,25 @@ const SEQ_WRITE: i32 = 127;
 /// [`Error::Denied`] without the privilege; [`Error::Unsupported`] where the kernel has no BTF or no
 /// iterators.
 pub fn tcp_options(netns: &Netns, port: u16) -> Result<Vec<TcpOptions>, Error> {
+    let mut found = Vec::new();
+    each_tcp_options(netns, port, &mut |options| found.push(options))?;
+    Ok(found)
+}
+
+/// The same, one by one.
+///
+/// # Errors
+/// As [`tcp_options`]. What was handed over before an error stands.
+pub fn each_tcp_options(netns: &Netns, port: u16, each: &mut dyn FnMut(TcpOptions)) -> Result<(), Error> {
     static LAYOUT: OnceLock<tcp::Layout> = OnceLock::new();
     let object = "the program that reads the options of sockets";
     run::privileged(object)?;
     let layout = once(&LAYOUT, tcp::Layout::find)?;
     let (attach, instructions) = (layout.attach, layout.program(port));
-    let mut found = Vec::new();
-    Iteration { object, attach, instructions, record: tcp::RECORD, filter: None }
-        .run(|link| netns.inside(|| sys::iterator(link)), &mut |record| found.extend(tcp::read(record)))?;
-    Ok(found)
+    let iteration = Iteration { object, attach, instructions, record: tcp::RECORD, filter: None };
+    iteration.run(|link| netns.inside(|| sys::iterator(link)), &mut |record| {
+        tcp::read(record).into_iter().for_each(&mut *each);
+    })
 }
 
 /// A way to list open descriptors.

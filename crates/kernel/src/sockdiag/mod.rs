@@ -71,26 +71,12 @@ impl SockDiag {
 
     /// The wanted tcp or udp sockets. A walk that the kernel calls interrupted is repeated a few times.
     pub fn inet_rows(&mut self, query: &InetQuery) -> Result<Seen<Rows>, Error> {
-        self.inet_rows_kept(query, &mut |_| true)
-    }
-
-    /// The same, of which only those are kept that `keep` wants.
-    pub fn inet_rows_kept(
-        &mut self,
-        query: &InetQuery,
-        keep: &mut dyn FnMut(&Socket) -> bool,
-    ) -> Result<Seen<Rows>, Error> {
-        let object = sockets_of(query.transport);
-        let mut rows = Rows::default();
-        let seen = settled(object, || {
-            rows.sockets.clear();
-            self.inet(query, &mut |socket| {
-                if keep(&socket) {
-                    rows.sockets.push(socket);
-                }
-            })
+        let mut sockets = Vec::new();
+        let seen = settled(sockets_of(query.transport), || {
+            sockets.clear();
+            self.inet(query, &mut |socket| sockets.push(socket))
         })?;
-        rows.bound_inactive = seen.found.bound_inactive;
+        let rows = Rows { sockets, bound_inactive: seen.found.bound_inactive };
         Ok(Seen { found: rows, blind: seen.blind })
     }
 
@@ -243,7 +229,8 @@ fn still(answer: Result<Socket, Error>) -> Result<Option<Socket>, Error> {
     }
 }
 
-fn sockets_of(transport: Transport) -> &'static str {
+/// All of them, in the words of an error.
+pub const fn sockets_of(transport: Transport) -> &'static str {
     match transport {
         Transport::Tcp => "the tcp sockets",
         Transport::Udp => "the udp sockets",

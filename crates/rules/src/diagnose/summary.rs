@@ -186,7 +186,7 @@ fn sentence(case: &Case) -> String {
         ),
         Cause::TimeWait => format!(
             "No process holds {there}: {} in TIME_WAIT, left by {}{}.",
-            count(case.blockers().count(), "connection is", "connections are"),
+            count(case.blockers().map(Socket::count).sum(), "connection is", "connections are"),
             if case.self_connected() {
                 "a client that had connected to itself"
             } else {
@@ -212,7 +212,7 @@ fn spoken(address: &Address) -> String {
     }
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+fn count(number: u64, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 

@@ -48,9 +48,9 @@ pub(super) fn may_be_remembered<'a>(
     if binders.is_empty() {
         return false;
     }
-    let mut ways: BTreeMap<Kind, (usize, &Socket)> = BTreeMap::new();
+    let mut ways: BTreeMap<Kind, (u64, &Socket)> = BTreeMap::new();
     for old in in_the_way {
-        ways.entry(Kind::of(old)).or_insert((0, old)).0 += 1;
+        ways.entry(Kind::of(old)).or_insert((0, old)).0 += old.count();
     }
     binders.values().any(|(binder, witnesses)| {
         let mut apart = ways.iter().filter(|(_, (_, old))| !beside(binder, old, quirks));

@@ -4,7 +4,7 @@ use super::super::Answer;
 use super::super::rows::{Row, table};
 use super::super::wording::{foreign, learned, left, switch};
 use super::super::wrap::hanging;
-use super::{Look, heading};
+use super::{Look, alike, heading};
 use inuse_rules::verdict::Outcome;
 use inuse_rules::{Snapshot, Socket, Transport};
 
@@ -24,7 +24,7 @@ pub(super) fn section(out: &mut String, group: &[&Answer], look: &Look) {
     let others = shown.iter().filter(|index| !in_the_way.contains(index));
     let rows: Vec<Row<'_>> = others
         .filter_map(|&index| first.snapshot.sockets.get(index))
-        .map(|socket| Row { socket, mark: String::new() })
+        .map(|socket| Row { socket, mark: alike(socket) })
         .collect();
     if !rows.is_empty() {
         heading(out, "Other sockets of the port, not in the way");
@@ -93,6 +93,9 @@ fn facts(socket: &Socket) -> String {
     }
     if let Some(timer) = socket.timer {
         parts.push(format!("timer {}", left(u64::from(timer.left_ms))));
+    }
+    if socket.alike > 0 {
+        parts.push(alike(socket));
     }
     if socket.cgroup != 0 {
         parts.push(format!("cgroup {}", socket.cgroup));

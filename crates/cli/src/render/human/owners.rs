@@ -26,11 +26,11 @@ pub(super) fn section(out: &mut String, answer: &Answer, look: &Look) {
         return;
     }
     heading(out, "Who has it");
-    let mut reasons: Vec<(String, usize)> = Vec::new();
-    for reason in sockets.iter().filter_map(|socket| unowned(socket)) {
+    let mut reasons: Vec<(String, u64)> = Vec::new();
+    for (reason, times) in sockets.iter().filter_map(|socket| Some((unowned(socket)?, socket.count()))) {
         match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
+            Some((_, count)) => *count += times,
+            None => reasons.push((reason, times)),
         }
     }
     for (reason, count) in reasons {

@@ -46,6 +46,8 @@ struct StepView {
     says: String,
     processes: Vec<ProcessView>,
     sockets: Vec<SocketView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
     command: Option<String>,
 }
 
@@ -139,6 +141,7 @@ fn step(step: &Step) -> StepView {
         Step::AwaitClose(sockets) => sockets.iter().collect(),
         Step::Destroy(dropped) => vec![&dropped.socket],
         Step::Displace(socket) => vec![socket],
+        Step::Clear(clear) => clear.examples.iter().collect(),
         Step::Unlink(_) | Step::Sweep(_) => vec![],
     };
     let suspects = match step {
@@ -157,6 +160,10 @@ fn step(step: &Step) -> StepView {
             })
             .collect(),
         sockets: sockets.into_iter().map(socket).collect(),
+        count: match step {
+            Step::Clear(clear) => Some(clear.count),
+            _ => None,
+        },
         command: command(step).map(ToString::to_string),
     }
 }

@@ -17,7 +17,7 @@ mod words;
 
 pub use inuse_bind::stale::SocketFile as StaleFile;
 pub use obstacle::{Obstacle, ObstacleKind};
-pub use step::{Dropped, Hold, Managed, Over, Road, Step, Stop, Suspect, Sweep};
+pub use step::{Clear, Dropped, Hold, Managed, Over, Road, Step, Stop, Suspect, Sweep};
 
 use super::surroundings::Surroundings;
 use inuse_rules::address::Address;
@@ -73,7 +73,8 @@ impl Plan {
     /// Whether both come to the same: the same steps and obstacles in words, which a timer that ran on
     /// between two looks does not change. Their commands may name the address of either plan.
     pub fn resembles(&self, other: &Plan) -> bool {
-        let steps = |plan: &Plan| plan.steps.iter().map(Step::says).collect::<Vec<_>>();
+        let same_steps = self.steps.len() == other.steps.len()
+            && self.steps.iter().zip(&other.steps).all(|(step, other)| step.resembles(other));
         let obstacles = |plan: &Plan| {
             let unnamed = |command: &Command| plan.about(command, &[]);
             let unnamed = |obstacle: &Obstacle| Obstacle {
@@ -83,7 +84,7 @@ impl Plan {
             };
             plan.obstacles.iter().map(unnamed).collect::<Vec<_>>()
         };
-        steps(self) == steps(other) && obstacles(self) == obstacles(other)
+        same_steps && obstacles(self) == obstacles(other)
     }
 
     /// A command of this plan, about these addresses where it is about the plan's own.
@@ -153,8 +154,8 @@ pub fn plan(snapshot: &Snapshot, diagnosis: &Diagnosis, around: &Surroundings, m
         holders.take(&case, socket, &mut plan.obstacles);
     }
     let stopped = holders.finish(&case, &mut plan);
-    for socket in blockers.iter().filter(|socket| !holds_the_port(socket)) {
-        remains::take(&case, socket, &stopped, &mut plan);
+    for remains in remains::together(blockers.iter().copied().filter(|socket| !holds_the_port(socket))) {
+        remains::take(&case, &remains, &stopped, &mut plan);
     }
     if plan.stops_something() {
         let over = match diagnosis.attempt.address {

@@ -4,19 +4,50 @@
 //! to somebody, and is destroyed only where that was agreed to; its process is never touched.
 
 use super::holders::{Stopped, ends, one};
-use super::{Case, Dropped, Obstacle, ObstacleKind, Plan, Step};
+use super::words::many;
+use super::{Case, Clear, Dropped, Obstacle, ObstacleKind, Plan, Step};
 use inuse_kernel::destroy::Doomed;
 use inuse_rules::address::v4_part;
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{NoOwner, Ownership};
 use inuse_rules::{Socket, State, Transport};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// The kernel's timer wheel may keep a TIME_WAIT this much longer than its timer says.
 const WHEEL_MS: u64 = 2_000;
 
-/// Takes in one connection, or what is left of one.
-pub(super) fn take(case: &Case, socket: &Socket, stopped: &Stopped, plan: &mut Plan) {
+/// So many TIME_WAITs of one local address are told one by one; of more it is said how many there are.
+const FEW: u64 = 3;
+
+/// Connections, or what is left of some, that are taken in together: one, or many TIME_WAITs of one local address.
+pub(super) fn together<'a>(sockets: impl Iterator<Item = &'a Socket>) -> Vec<Vec<&'a Socket>> {
+    let mut all: Vec<Vec<&Socket>> = Vec::new();
+    let mut time_waits: BTreeMap<(SocketAddr, u32), Vec<usize>> = BTreeMap::new();
+    for socket in sockets {
+        if let (State::TimeWait, Some((_, local, device))) = (socket.state, socket.inet()) {
+            time_waits.entry((local, device)).or_default().push(all.len());
+        }
+        all.push(vec![socket]);
+    }
+    for places in time_waits.values() {
+        let sockets: Vec<&Socket> = places.iter().flat_map(|&at| all[at].iter().copied()).collect();
+        if let Some(&first) = places.first().filter(|_| count(&sockets) > FEW) {
+            places.iter().for_each(|&at| all[at].clear());
+            all[first] = sockets;
+        }
+    }
+    all.retain(|sockets| !sockets.is_empty());
+    all
+}
+
+fn count(sockets: &[&Socket]) -> u64 {
+    sockets.iter().map(|socket| socket.count()).sum()
+}
+
+/// Takes in what [`together`] put together.
+pub(super) fn take(case: &Case, sockets: &[&Socket], stopped: &Stopped, plan: &mut Plan) {
+    let Some(&socket) = sockets.first() else { return };
     if !matches!(socket.inet(), Some((Transport::Tcp, ..))) {
         plan.obstacles.push(Obstacle::new(ObstacleKind::Never, format!(
             "{} is connected: its program only talks from that port, and a datagram socket that is destroyed keeps it.",
@@ -25,8 +56,8 @@ pub(super) fn take(case: &Case, socket: &Socket, stopped: &Stopped, plan: &mut P
         return;
     }
     match socket.state {
-        State::TimeWait => finished(case, socket, plan),
-        State::FinWait2 if socket.ownerless() => finished(case, socket, plan),
+        State::TimeWait => finished(case, sockets, plan),
+        State::FinWait2 if socket.ownerless() => finished(case, sockets, plan),
         _ if socket.ownerless() => delivering(case, socket, plan),
         _ if goes_with(socket, stopped) => {}
         _ => in_use(case, socket, plan),
@@ -43,28 +74,43 @@ fn goes_with(socket: &Socket, stopped: &Stopped) -> bool {
 }
 
 /// TIME_WAIT, or FIN_WAIT_2 without owner: nobody loses anything by its end.
-fn finished(case: &Case, socket: &Socket, plan: &mut Plan) {
+fn finished(case: &Case, sockets: &[&Socket], plan: &mut Plan) {
+    let Some(&socket) = sockets.first() else { return };
+    let clear = |destroy| {
+        let (_, local, device) = socket.inet().filter(|_| count(sockets) > FEW)?;
+        let examples = sockets.iter().take(FEW as usize).map(|&socket| socket.clone()).collect();
+        Some(Clear { local, device, destroy, count: count(sockets), examples })
+    };
     // Seen to work in 6.1 and to be refused with EOPNOTSUPP in 5.15; a full socket goes on any kernel.
     let kernel_can =
         !socket.mini || case.snapshot.kernel.as_ref().is_none_or(|k| (k.major, k.minor) >= (6, 1));
     if case.around.net_admin && kernel_can {
-        return destroy(socket, true, plan);
+        return match clear(true) {
+            Some(clear) => plan.steps.push(Step::Clear(clear)),
+            None => destroy(socket, true, plan),
+        };
     }
-    if displaceable(case, socket) {
+    if sockets.iter().all(|socket| displaceable(case, socket)) {
         let note = "Without the right to destroy sockets, a TIME_WAIT is removed by a connection attempt from the \
                     address and port of its other end, which is on this machine: the answer to it ends the TIME_WAIT.";
         if !plan.notes.iter().any(|known| known == note) {
             plan.notes.push(note.to_owned());
         }
-        plan.steps.push(Step::Displace(socket.clone()));
+        plan.steps.push(clear(false).map_or_else(|| Step::Displace(socket.clone()), Step::Clear));
         return;
     }
-    let left = seconds_left(socket);
-    let wait = match left {
-        Some(seconds) => format!(" It ends by itself in about {seconds} s."),
-        None => String::new(),
+    let left = sockets.iter().filter_map(|socket| seconds_left(socket)).max();
+    let (what, it, ends_itself) = match clear(false) {
+        Some(Clear { local, count, examples, .. }) => {
+            let many = many(local, count, &examples).replacen("the ", "The ", 1);
+            (format!("{many} are owned by no process"), "them", "They end by themselves")
+        }
+        None => {
+            let what = format!("{} is left in {}, and no process owns it", ends(socket), socket.state.name());
+            (what, "it", "It ends by itself")
+        }
     };
-    let what = format!("{} is left in {}, and no process owns it", ends(socket), socket.state.name());
+    let wait = left.map(|seconds| format!(" {ends_itself} in about {seconds} s.")).unwrap_or_default();
     let obstacle = if kernel_can {
         let mut obstacle = denied(case, &what);
         obstacle.says.push_str(&wait);
@@ -72,7 +118,7 @@ fn finished(case: &Case, socket: &Socket, plan: &mut Plan) {
     } else {
         let obstacle = Obstacle::new(
             ObstacleKind::Cannot,
-            format!("{what}. This kernel cannot be told to drop it.{wait}"),
+            format!("{what}. This kernel cannot be told to drop {it}.{wait}"),
         );
         match left {
             Some(seconds) => obstacle.with(Command::new(["sleep".to_owned(), seconds.to_string()])),

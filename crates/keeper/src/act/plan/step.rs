@@ -7,6 +7,7 @@ use inuse_kernel::destroy::Doomed;
 use inuse_rules::Socket;
 use inuse_rules::cure::Command;
 use inuse_rules::owner::Process;
+use std::net::SocketAddr;
 
 /// One thing that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Step {
     Destroy(Dropped),
     /// A TIME_WAIT is removed without any privilege, by a connection attempt from its other end's address.
     Displace(Socket),
+    /// Many TIME_WAITs of one local address are removed, by either road.
+    Clear(Clear),
     /// A stale socket file is removed.
     Unlink(StaleFile),
     /// What the stopped ones leave behind is taken away, or waited for.
@@ -39,8 +42,20 @@ impl Step {
             Step::AwaitClose(_) => "wait",
             Step::Destroy(_) => "destroy",
             Step::Displace(_) => "displace",
+            Step::Clear(clear) if clear.destroy => "destroy",
+            Step::Clear(_) => "displace",
             Step::Unlink(_) => "unlink",
             Step::Sweep(_) => "sweep",
+        }
+    }
+
+    /// Whether both do the same. TIME_WAITs come and go between two looks.
+    pub fn resembles(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Clear(a), Step::Clear(b)) => {
+                (a.local, a.device, a.destroy) == (b.local, b.device, b.destroy)
+            }
+            _ => self.says() == other.says(),
         }
     }
 }
@@ -109,6 +124,21 @@ pub struct Dropped {
     pub doomed: Doomed,
     /// False where its program bound the port itself and keeps it until it closes the socket.
     pub frees: bool,
+}
+
+/// TIME_WAITs that are removed together: each is looked for at that time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clear {
+    /// Their local address.
+    pub local: SocketAddr,
+    /// The interface that they are bound to, 0 for none.
+    pub device: u32,
+    /// Whether the kernel is told to drop them; else each is removed by a connection attempt from its other end.
+    pub destroy: bool,
+    /// How many there were.
+    pub count: u64,
+    /// Some of them.
+    pub examples: Vec<Socket>,
 }
 
 /// What is taken away after something was stopped.

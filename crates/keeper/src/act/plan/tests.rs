@@ -268,10 +268,28 @@ fn what_nobody_owns_is_dropped_by_root_or_displaced() {
     let time_wait = || remains(State::TimeWait, NoOwner::TimeWait);
     check(time_wait(), vec![], &root(), NO, "destroy");
     check(time_wait(), vec![], &tom(), NO, "displace");
+    // Many are told and taken away together, whether they are rows of their own or counted.
+    let many = || {
+        let row = |port| Socket { remote: Some(([127, 0, 0, 1], port).into()), ..time_wait().remove(0) };
+        let mut rows: Vec<Socket> = (40_000..40_005).map(row).collect();
+        rows[4].alike = 99_995;
+        rows
+    };
+    check(many(), vec![], &root(), NO, "destroy");
+    check(many(), vec![], &tom(), NO, "displace");
+    check(many().into_iter().take(3).collect(), vec![], &root(), NO, "destroy destroy destroy");
+    let plan = plan_for(many(), vec![], &root(), NO);
+    let to = "to 127.0.0.1:40000, 127.0.0.1:40001, 127.0.0.1:40002 and others";
+    let says =
+        format!("Have the kernel drop the 100000 TIME_WAITs of 127.0.0.1:8080 ({to}); no process owns them.");
+    assert_eq!(plan.steps[0].says(), says);
+    let fewer = plan_for(many().into_iter().take(4).collect(), vec![], &root(), NO);
+    assert!(plan.resembles(&fewer) && !plan.resembles(&plan_for(many(), vec![], &tom(), NO)));
     // Its other end is on another machine.
     let far = |socket: Socket| Socket { remote: Some(([203, 0, 113, 9], 40112).into()), ..socket };
     let from_afar = time_wait().into_iter().map(far).collect();
     check(from_afar, vec![], &tom(), NO, "needs-privilege");
+    check(many().into_iter().map(far).collect(), vec![], &tom(), NO, "needs-privilege");
     // Somebody listens, whom the connection attempt would reach.
     let listened = [time_wait(), vec![listener(held(&[70]))]].concat();
     check(listened, vec![node(70)], &tom(), NO, "needs-privilege");

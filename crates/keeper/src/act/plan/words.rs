@@ -2,7 +2,16 @@
 
 use super::holders::{ends, one};
 use super::{Over, Step};
+use inuse_rules::Socket;
 use inuse_rules::address::escape;
+use std::net::SocketAddr;
+
+/// "the 1200 TIME_WAITs of 127.0.0.1:8080 (to 127.0.0.1:40112 and others)".
+pub(super) fn many(local: SocketAddr, count: u64, examples: &[Socket]) -> String {
+    let ends: Vec<String> = examples.iter().filter_map(|socket| Some(socket.remote?.to_string())).collect();
+    let others = if count > ends.len() as u64 { " and others" } else { "" };
+    format!("the {count} TIME_WAITs of {local} (to {}{others})", ends.join(", "))
+}
 
 impl Step {
     /// What is done, in a sentence; for a command, the command is told besides.
@@ -47,6 +56,13 @@ impl Step {
                     "Remove the TIME_WAIT of {} by a connection attempt from its other end.",
                     ends(socket)
                 )
+            }
+            Step::Clear(clear) => {
+                let which = many(clear.local, clear.count, &clear.examples);
+                match clear.destroy {
+                    true => format!("Have the kernel drop {which}; no process owns them."),
+                    false => format!("Remove {which}, each by a connection attempt from its other end."),
+                }
             }
             Step::Unlink(stale) => {
                 format!(

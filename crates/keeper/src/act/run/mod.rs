@@ -1,5 +1,6 @@
 //! Running a plan, step by step, and proving what came of it.
 
+mod clear;
 pub(super) mod command;
 mod proof;
 mod stop;
@@ -75,14 +76,16 @@ impl Freer {
     /// Runs several plans, one after the other. A step that an earlier plan has done already (both address
     /// families of a port may have one holder) is not done twice.
     pub fn run_all(&mut self, plans: &[Plan], grace: Duration) -> Vec<Outcome> {
-        let mut done: Vec<String> = Vec::new();
+        let mut done: Vec<&Step> = Vec::new();
         let mut outcomes = Vec::new();
         for plan in plans {
-            let fresh = |step: &&Step| matches!(step, Step::Sweep(_)) || !done.contains(&step.says());
+            let fresh = |step: &&Step| {
+                matches!(step, Step::Sweep(_)) || !done.iter().any(|done| done.resembles(step))
+            };
             let steps: Vec<&Step> = plan.steps.iter().filter(fresh).collect();
             outcomes.push(self.run_steps(plan, &steps, grace));
             if plan.is_ready() {
-                done.extend(plan.steps.iter().map(Step::says));
+                done.extend(&plan.steps);
             }
         }
         outcomes
@@ -150,6 +153,7 @@ impl Freer {
                 self.sweep(diag, plan, Duration::ZERO, progress);
             }
             Step::Displace(socket) => progress.deeds.push(take_away::displace(netns, diag, socket)),
+            Step::Clear(clear) => progress.deeds.extend(clear::run(netns, diag, clear)),
             Step::Unlink(stale) => progress.deeds.push(unlink::run(netns, diag, stale)),
             Step::Sweep(_) if progress.stubborn.is_empty() => self.sweep(diag, plan, grace, progress),
             Step::Sweep(_) => {}
@@ -166,8 +170,9 @@ impl Freer {
                 return;
             }
             let next = look.plan(plan.may);
-            let harmless =
-                |step: &&Step| matches!(step, Step::Destroy(_) | Step::Displace(_) | Step::Unlink(_));
+            let harmless = |step: &&Step| {
+                matches!(step, Step::Destroy(_) | Step::Displace(_) | Step::Clear(_) | Step::Unlink(_))
+            };
             for step in next.steps.iter().filter(harmless) {
                 let netns = self.asker.netns();
                 match step {
@@ -176,6 +181,7 @@ impl Freer {
                         progress.deeds.push(take_away::destroy(netns, diag, dropped));
                     }
                     Step::Displace(socket) => progress.deeds.push(take_away::displace(netns, diag, socket)),
+                    Step::Clear(clear) => progress.deeds.extend(clear::run(netns, diag, clear)),
                     Step::Unlink(stale) => progress.deeds.push(unlink::run(netns, diag, stale)),
                     _ => {}
                 }

@@ -7,12 +7,15 @@ use super::Asker;
 use inuse_kernel::sockdiag::{InetQuery, States, Walked, settled, sockets_of};
 use inuse_kernel::version::kernel_version;
 use inuse_kernel::{Error, Seen, locality, options, owners, sysctl, unixpath};
-use inuse_rules::address::UnixName;
+use inuse_rules::address::{UnixName, is_wildcard, same_ip};
 use inuse_rules::alike::Merger;
 use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
 use inuse_rules::socket::Learned;
-use inuse_rules::{Address, Attempt, BlindSpot, Fact, Ownership, Snapshot, Socket, State, Transport, infer};
+use inuse_rules::{
+    Address, Attempt, BlindSpot, Fact, Outcome, Ownership, Snapshot, Socket, State, Transport, infer, judge,
+};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Options are read of at most this many sockets: each costs a duplicate and a few system calls.
@@ -151,7 +154,6 @@ impl Asker {
                     remedy: "a kernel from 6.8 on lists them".into(),
                 });
             }
-            self.explicit_ports(snapshot, port);
         }
     }
 
@@ -171,21 +173,22 @@ impl Asker {
         replace(snapshot, query.transport, walked, rows, covered);
     }
 
-    /// Which connections of the port asked for it with bind(). Only they can tell, so only where there
-    /// are some.
-    fn explicit_ports(&mut self, snapshot: &mut Snapshot, port: u16) {
-        let connection = |socket: &Socket| {
-            matches!(socket.inet(), Some((Transport::Tcp, local, _)) if local.port() == port)
-                && socket.remote.is_some()
-                && !socket.mini
-        };
-        if !snapshot.sockets.iter().any(connection) {
-            return;
-        }
-        if let Ok(chosen) = self.diag.port_not_asked_for(&InetQuery::port(Transport::Tcp, port)) {
-            let chosen: BTreeSet<u64> = chosen.into_iter().collect();
-            for socket in snapshot.sockets.iter_mut().filter(|socket| connection(socket)) {
-                socket.bound_explicitly = Some(!chosen.contains(&socket.cookie));
+    /// Which connections of the ports asked for them with bind(). The kernel tells in a walk through all
+    /// connections of the machine, so it is asked only where that can matter.
+    pub(super) fn explicit_ports(&mut self, snapshot: &mut Snapshot, asks: &[Attempt]) {
+        let ports = asks.iter().filter_map(|ask| match ask.address.inet()? {
+            (Transport::Tcp, local, _) if local.port() != 0 => Some(local.port()),
+            _ => None,
+        });
+        for port in ports.collect::<BTreeSet<u16>>() {
+            if !explicit_matters(snapshot, asks, port) {
+                continue;
+            }
+            if let Ok(chosen) = self.diag.port_not_asked_for(&InetQuery::port(Transport::Tcp, port)) {
+                let chosen: BTreeSet<u64> = chosen.into_iter().collect();
+                for socket in snapshot.sockets.iter_mut().filter(|socket| connected_at(port, socket)) {
+                    socket.bound_explicitly = Some(!chosen.contains(&socket.cookie));
+                }
             }
         }
     }
@@ -269,6 +272,41 @@ impl Asker {
     pub(super) fn how_to_find(&self) -> owners::FindOptions {
         owners::FindOptions { deadline: self.owners_deadline, ..owners::FindOptions::default() }
     }
+}
+
+/// Whether it can matter which connections of the port asked for it with bind(): one may have gone out from
+/// this port, or a verdict turns on it. What came in to a listener was given its port by that.
+fn explicit_matters(snapshot: &mut Snapshot, asks: &[Attempt], port: u16) -> bool {
+    let listeners = snapshot.sockets.iter().filter(|socket| socket.state == State::Listen);
+    let served: Vec<SocketAddr> =
+        listeners.filter_map(|socket| Some(socket.inet()?.1)).filter(|at| at.port() == port).collect();
+    let came_in = |socket: &Socket| {
+        let Some(((_, local, _), remote)) = socket.inet().zip(socket.remote) else { return false };
+        let serves = |at: &SocketAddr| is_wildcard(at.ip()) || same_ip(at.ip(), local.ip());
+        snapshot.sysctls.ephemeral(remote.port()) && served.iter().any(serves)
+    };
+    let mut connections = snapshot.sockets.iter().filter(|socket| connected_at(port, socket)).peekable();
+    if connections.peek().is_none() {
+        return false;
+    }
+    if connections.any(|socket| !came_in(socket)) {
+        return true;
+    }
+    // If it makes no difference whether none or all of them did, it makes none which.
+    let mut outcomes = |all: Option<bool>| -> Vec<Outcome> {
+        for socket in snapshot.sockets.iter_mut().filter(|socket| connected_at(port, socket)) {
+            socket.bound_explicitly = all;
+        }
+        asks.iter().map(|ask| judge(snapshot, ask).outcome).collect()
+    };
+    outcomes(Some(true)) != outcomes(None)
+}
+
+/// Whether it is a connection from or to this local tcp port, which a process has or had.
+fn connected_at(port: u16, socket: &Socket) -> bool {
+    matches!(socket.inet(), Some((Transport::Tcp, local, _)) if local.port() == port)
+        && socket.remote.is_some()
+        && !socket.mini
 }
 
 /// Replaces the rows of the transport and port that `covered` names by those of that walk.

@@ -125,6 +125,7 @@ impl Asker {
         self.evidence(&mut snapshot, attempts);
         // Owners open the way to options, and these to a decided verdict.
         self.settle(&mut snapshot, &asks, |_| true);
+        self.explicit_ports(&mut snapshot, &asks);
         evidence::processes(&mut snapshot);
         if self.probe {
             self.try_binds(&mut snapshot, &asks);
@@ -141,7 +142,9 @@ impl Asker {
     /// The same, with the facts that the verdict's indices mean.
     pub(crate) fn judged(&mut self, attempt: &Attempt) -> (Snapshot, Verdict) {
         let mut snapshot = self.begin();
-        self.settle(&mut snapshot, std::slice::from_ref(attempt), |_| true);
+        let asks = std::slice::from_ref(attempt);
+        self.settle(&mut snapshot, asks, |_| true);
+        self.explicit_ports(&mut snapshot, asks);
         let verdict = judge(&snapshot, attempt);
         (snapshot, verdict)
     }

@@ -1,5 +1,5 @@
 //! What copies of this binary do: `__hold ADDRESS` or `__hold PATH` listens until its standard input ends;
-//! `__as-nobody ADDRESS` gives up root and prints why it cannot listen.
+//! `__as-nobody ADDRESS` gives up root and prints why it cannot listen; `__refused-as-nobody` has both of them play.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -19,6 +19,10 @@ pub(crate) fn play() -> bool {
             let at = port.as_ref().map(|held| held.local_addr().expect("bound").to_string());
             println!("{}", at.unwrap_or_else(|| address.to_owned()));
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            true
+        }
+        ["__refused-as-nobody"] => {
+            println!("{}", crate::refusals::refused_as_nobody().unwrap_or_else(|error| error.to_string()));
             true
         }
         ["__as-nobody", address] => {

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(crate) const ALL: &[Case] = &[
     ("new_exits_before_ready", &["python3"], exits),
     ("new_hangs", &["python3"], hangs),
+    ("new_serves_and_is_not_ready_in_time", &["python3"], late),
+    ("new_hangs_and_ignores_sigterm", &["python3"], late_and_deaf),
     ("new_is_ready_then_dies_in_the_window", &["python3"], dies),
     ("new_never_takes_its_socket", &["python3"], never_takes),
     ("new_binds_another_port", &["python3"], other_port),
@@ -72,6 +74,40 @@ fn exits() -> Result<(), Failed> {
 fn hangs() -> Result<(), Failed> {
     let options = ["--ready", "listen", "--ready-timeout", "6s"];
     fails_then_succeeds(&options, "[ $n != 2 ] || exec sleep 60", "was not ready within").map(drop)
+}
+
+/// What it has accepted is answered before it ends.
+fn late() -> Result<(), Failed> {
+    let tells = "import os, socket
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', '\\0' + os.environ['NOTIFY_SOCKET'][1:])";
+    // Told by a child once the server listens: it was given its socket listening.
+    let line = format!("[ $n = 2 ] || {} -c \"{tells}\"", python());
+    let served = Served::new(&["--ready", "notify", "--ready-timeout", "5s"], &line)?;
+    let load = served.load()?;
+    let ctl = served.supervisor.ctl("restart")?;
+    same(ctl.code, Some(1), "inuse ctl restart")?;
+    served.supervisor.event("draining", Some(2))?;
+    let ended = served.supervisor.event("ended", Some(2))?;
+    holds(ended.message.ends_with("exit status 0"), ended.message)?;
+    same(served.answers()?, "1".into(), "the generation that answers")?;
+    served.supervisor.restart()?;
+    let tally = load.stop();
+    holds(tally.generations.len() == 3 && tally.lost() == 0 && tally.turned_away() == 0, tally)
+}
+
+/// It is killed with all it started when the drain time is over.
+fn late_and_deaf() -> Result<(), Failed> {
+    let options = ["--ready", "listen", "--ready-timeout", "6s", "--drain", "2s"];
+    let line = "[ $n != 2 ] || { trap '' TERM; sleep 60; exit; }";
+    let served = Served::new(&options, line)?;
+    let load = served.load()?;
+    fails(&served, "was not ready within")?;
+    let drain_over = served.supervisor.event("drain-over", Some(2))?;
+    let ended = served.supervisor.event("ended", Some(2))?;
+    holds(ended.message.ends_with("SIGKILL") && drain_over.at <= ended.at, ended.message)?;
+    served.supervisor.restart()?;
+    same(served.answers()?, "3".into(), "the generation that answers")?;
+    nothing_lost(load)
 }
 
 fn dies() -> Result<(), Failed> {

@@ -33,7 +33,6 @@ pub(super) struct Generation {
     /// What it says of itself.
     pub(super) says: Option<String>,
     pub(super) tree: Tree,
-    pub(super) ready: bool,
     pidfd: OwnedFd,
     report: Option<OwnedFd>,
     notify: Receiver,
@@ -92,7 +91,6 @@ impl Generation {
             exit: None,
             says: None,
             tree: Tree::new(number, first),
-            ready: false,
             pidfd,
             report: Some(report),
             notify,

@@ -170,7 +170,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         let due = [
             self.machine.deadline().map(|time| self.began + time),
-            self.generations.values().any(|generation| !generation.ready).then(|| now + LOOK),
+            self.generations.keys().any(|number| self.machine.is_starting(*number)).then(|| now + LOOK),
             self.watch.as_ref().and_then(Watch::deadline),
             self.server.as_ref().and_then(Server::deadline),
             self.watchdog.map(|(_, due)| due),

@@ -181,14 +181,14 @@ impl Supervisor<'_> {
         let mut news = Vec::new();
         let mut warnings = Vec::new();
         for generation in self.generations.values_mut() {
-            if generation.ready {
+            // One that was not ready in time is never so: what it binds while it ends is no measure for the next.
+            if !self.machine.is_starting(generation.number) {
                 generation.listen();
                 continue;
             }
             let listening = self.listeners.as_ref().map(|listeners| listeners.of(generation.number));
             let ready = generation.is_ready(self.options.ready, &self.options.sockets, listening);
             if let Some((how, warning)) = ready {
-                generation.ready = true;
                 news.push((generation.number, how));
                 warnings.extend(warning.map(|text| Step::Warning { text }));
             }

@@ -49,7 +49,7 @@ pub struct Machine {
     next: Vec<Asker>,
     proven: Option<u32>,
     failures: u32,
-    comeback: Option<Time>,
+    comeback: Option<Comeback>,
     stopping: Option<Stopping>,
     jitter: u64,
     actions: Vec<Action>,
@@ -72,6 +72,14 @@ enum Stage {
     Starting(u32),
     /// This new generation is ready, and watched until then.
     Window(u32, Time),
+}
+
+/// A start that nobody asked for.
+#[derive(Clone, Copy, Debug)]
+struct Comeback {
+    due: Time,
+    /// It takes back a restart.
+    rolls_back: bool,
 }
 
 #[derive(Debug)]
@@ -135,6 +143,12 @@ impl Machine {
     /// From now on a new generation is started while the old one serves, or is not.
     pub fn set_overlap(&mut self, overlap: bool) {
         self.rules.overlap = overlap;
+    }
+
+    /// Whether this generation may still become ready.
+    pub fn is_starting(&self, number: u32) -> bool {
+        let starts = |g: &Generation| g.number == number && matches!(g.phase, Phase::Starting { .. });
+        self.generations.iter().any(starts)
     }
 
     /// Whether a restart is under way.
@@ -260,7 +274,7 @@ impl Machine {
         }
         let pause = self.pause();
         self.say(Step::ComesBack { after: pause });
-        self.comeback = Some(self.now + pause);
+        self.comeback = Some(Comeback { due: self.now + pause, rolls_back: false });
     }
 
     fn stop(&mut self, signal: i32) {
@@ -302,10 +316,8 @@ impl Machine {
             let number = generation.number;
             match generation.phase {
                 Phase::Starting { until } if until <= now => {
-                    generation.phase = Phase::Killed;
                     let reason = words::not_ready(number, now.saturating_sub(generation.began));
-                    self.act(Action::Kill(number));
-                    self.failed_start(number, reason, Exit::Signal(libc::SIGKILL));
+                    self.late(number, reason);
                 }
                 Phase::Draining { until } if until <= now => {
                     generation.phase = Phase::Killed;
@@ -328,15 +340,19 @@ impl Machine {
             }
         }
         if self.comeback_due().is_some_and(|due| due <= now) {
-            self.comeback = None;
             let program = if self.proven.is_some() { Program::Proven } else { Program::Fresh };
-            self.spawn(program);
+            let rolls_back = self.comeback.take().is_some_and(|comeback| comeback.rolls_back);
+            let generation = self.spawn(program);
+            if rolls_back {
+                self.say(Step::RolledBack { generation });
+            }
         }
     }
 
     /// When the program is started again. Without overlap what a crash left behind must have ended before.
     fn comeback_due(&self) -> Option<Time> {
-        self.comeback.filter(|_| self.rules.overlap || self.generations.is_empty())
+        let comeback = self.comeback.filter(|_| self.rules.overlap || self.generations.is_empty());
+        comeback.map(|comeback| comeback.due)
     }
 
     fn spawn(&mut self, program: Program) -> u32 {

@@ -1,6 +1,6 @@
 //! A restart, from the asking to the answer.
 
-use super::{Action, Asker, Exit, Failure, Machine, Program, Restart, Stage, Step, Stopping, Tell};
+use super::{Action, Asker, Comeback, Exit, Failure, Machine, Program, Restart, Stage, Step, Stopping, Tell};
 
 impl Machine {
     pub(super) fn asked(&mut self, asker: Asker) {
@@ -91,9 +91,22 @@ impl Machine {
         self.leave_if_done();
     }
 
-    /// A generation ended, or was ended, before it was ready.
+    /// A generation ended before it was ready.
     pub(super) fn failed_start(&mut self, number: u32, reason: String, exit: Exit) {
         self.say(Step::FailedStart { generation: number, reason: reason.clone() });
+        self.without_it(number, reason, exit);
+    }
+
+    /// A generation was not ready in time. It may be answering requests, or hold what only it can put right, so it is
+    /// told to end like any other.
+    pub(super) fn late(&mut self, number: u32, reason: String) {
+        self.say(Step::FailedStart { generation: number, reason: reason.clone() });
+        self.drain(number);
+        self.without_it(number, reason, Exit::Signal(libc::SIGTERM));
+    }
+
+    /// Goes on without a generation that did not become ready.
+    fn without_it(&mut self, number: u32, reason: String, exit: Exit) {
         let asked =
             matches!(self.restart, Some(Restart { stage: Stage::Starting(new), .. }) if new == number);
         if asked {
@@ -115,8 +128,9 @@ impl Machine {
         if self.restart.is_some() {
             // The next one is on its way already.
         } else if self.proven.is_some() {
-            let number = self.spawn(Program::Proven);
-            self.say(Step::RolledBack { generation: number });
+            // With the next tick, or without overlap when what failed has ended.
+            self.comeback = Some(Comeback { due: self.now, rolls_back: true });
+            self.tick();
         } else {
             self.crashed(exit);
         }

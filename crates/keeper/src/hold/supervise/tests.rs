@@ -109,20 +109,58 @@ fn a_new_one_that_fails_leaves_the_old_one() {
 }
 
 #[test]
-fn a_new_one_that_hangs_is_killed_and_leaves_the_old_one() {
-    play(
-        rules(),
+fn a_new_one_that_hangs_is_told_to_end_and_leaves_the_old_one() {
+    let late = &["signal 2 15", "refuse [7] generation 2 was not ready within 60 s", "tell Ready"];
+    let hangs: &[(u64, Event, &'static [&'static str])] = &[
+        (4000, asked(7), &["tell Reloading", "spawn 2 Fresh"]),
+        (64_000, Event::Tick, late),
+        // Too late.
+        (64_005, ready(2), &[]),
+    ];
+    play(rules(), &served(&[hangs, &[(64_010, ended(2, 0), &[]), (99_000, Event::Tick, &[])]].concat()));
+    let ignores: &[(u64, Event, &'static [&'static str])] = &[
+        (73_999, Event::Tick, &[]),
+        (74_000, Event::Tick, &["kill 2"]),
+        (74_010, killed(2), &[]),
+        (99_000, Event::Tick, &[]),
+    ];
+    let machine = play(rules(), &served(&[hangs, ignores].concat()));
+    assert_eq!(machine.generations().len(), 1);
+}
+
+#[test]
+fn without_overlap_nothing_comes_back_before_the_one_that_hangs_has_ended() {
+    let rules = Rules { overlap: false, ..rules() };
+    let late = &["signal 2 15", "refuse [7] generation 2 was not ready within 60 s", "tell Ready"];
+    let machine = play(
+        rules,
         &served(&[
-            (4000, asked(7), &["tell Reloading", "spawn 2 Fresh"]),
-            (
-                64_000,
-                Event::Tick,
-                &["kill 2", "refuse [7] generation 2 was not ready within 60 s", "tell Ready"],
-            ),
-            (64_010, killed(2), &[]),
-            (99_000, Event::Tick, &[]),
+            (4000, asked(7), &["tell Reloading", "signal 1 15"]),
+            (4100, ended(1, 0), &["spawn 2 Fresh"]),
+            (64_100, Event::Tick, late),
+            (74_100, Event::Tick, &["kill 2"]),
+            (74_110, killed(2), &[]),
+            (74_110, Event::Tick, &["spawn 3 Proven"]),
         ]),
     );
+    assert!(machine.is_starting(3) && machine.generations().len() == 1);
+}
+
+#[test]
+fn a_first_one_that_hangs_is_started_again_when_it_has_ended() {
+    let rules = Rules { overlap: false, ..rules() };
+    let mut machine = play(
+        rules,
+        &[
+            (0, Event::Begin, &["spawn 1 Fresh"]),
+            (60_000, Event::Tick, &["signal 1 15"]),
+            (61_000, Event::Tick, &[]),
+            (62_000, ended(1, 0), &[]),
+        ],
+    );
+    let due = machine.deadline().expect("a comeback");
+    let done: Vec<String> = machine.handle(due, Event::Tick).iter().filter_map(shown).collect();
+    assert_eq!(done, ["spawn 2 Fresh"]);
 }
 
 #[test]

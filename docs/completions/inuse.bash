@@ -575,7 +575,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__run)
-            opts="-l -h --listen --keep --v6only --socket-mode --socket-owner --ready --ready-timeout --drain --rollback-window --no-overlap --before --watch --give-up --max-old --name --log --no-color --help"
+            opts="-l -h --listen --keep --v6only --socket-mode --socket-owner --ready --ready-timeout --drain --stop-signal --rollback-window --no-overlap --before --watch --give-up --max-old --name --log --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -606,6 +606,10 @@ _inuse() {
                     return 0
                     ;;
                 --drain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-signal)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -151,7 +151,8 @@ complete -c inuse -n "__fish_inuse_using_subcommand run" -l socket-mode -d 'Perm
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l socket-owner -d 'Owner of unix sockets: USER, USER:GROUP or :GROUP, numbers or names' -r
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l ready -d 'What makes a new process ready: auto, notify, fd:N, listen, or alive:TIME' -r
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l ready-timeout -d 'How long a new process may take to be ready' -r
-complete -c inuse -n "__fish_inuse_using_subcommand run" -l drain -d 'How long an old process may take to end after SIGTERM; then it is killed with all it started' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l drain -d 'How long an old process may take to end once told to; then it is killed with all it started' -r
+complete -c inuse -n "__fish_inuse_using_subcommand run" -l stop-signal -d 'The signal by which a process is told to end: TERM, INT, QUIT, USR1, …, or its number' -r
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l rollback-window -d 'How long a new process must live once ready; if it dies before, the old program comes back' -r
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l before -d 'Run this shell command before each start; only if it succeeds the new process is started' -r
 complete -c inuse -n "__fish_inuse_using_subcommand run" -l watch -d 'Restart when this file, or anything below this directory, changes; may be repeated' -r -F

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use inuse_keeper::hold::Ready;
+use inuse_keeper::hold::exit::ending_signal;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,8 @@ Examples:
   sudo inuse run -l 80 --keep -- setpriv --reuid www-data ./server
                                                  it binds port 80 itself, and gets what root has bound
   inuse run -l 8080 --watch src --before 'cargo build' -- target/debug/server
+  inuse run --stop-signal QUIT -- nginx -g 'daemon off;'
+                                                 the signal after which nginx answers what it has accepted
   inuse ctl restart                              in another terminal: a new one, without a gap";
 
 /// What the exit status says.
@@ -76,9 +79,17 @@ pub struct RunArgs {
     #[arg(long, value_name = "T", default_value = "60s", value_parser = crate::duration::parse)]
     pub ready_timeout: Duration,
 
-    /// How long an old process may take to end after SIGTERM; then it is killed with all it started
+    /// How long an old process may take to end once told to; then it is killed with all it started
     #[arg(long, value_name = "T", default_value = "30s", value_parser = crate::duration::parse)]
     pub drain: Duration,
+
+    /// The signal by which a process is told to end: TERM, INT, QUIT, USR1, …, or its number
+    ///
+    /// Take the one after which the program answers what it has accepted: QUIT for nginx, USR1 for haproxy, INT for
+    /// lighttpd, WINCH for Apache. It is also what SIGTERM to the supervisor becomes; SIGINT and SIGQUIT are passed on
+    /// as they are.
+    #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = stop_signal)]
+    pub stop_signal: i32,
 
     /// How long a new process must live once ready; if it dies before, the old program comes back
     #[arg(long, value_name = "T", default_value = "2s", value_parser = crate::duration::parse)]
@@ -138,6 +149,13 @@ fn mode(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("write up to three octal digits, such as 660".into()),
     }
+}
+
+fn stop_signal(text: &str) -> Result<i32, String> {
+    ending_signal(text).ok_or_else(|| {
+        "write TERM, INT, QUIT, HUP, USR1, USR2, WINCH, ABRT, ALRM or KILL, or the number of one of these"
+            .into()
+    })
 }
 
 fn ready(text: &str) -> Result<Ready, String> {

@@ -64,7 +64,7 @@ fn nginx() -> Result<(), Failed> {
     let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
     let text = std::fs::read_to_string(example("nginx/nginx.conf"))?;
     scratch.write("nginx.conf", &text.replace("127.0.0.1:8080", &at.to_string()))?;
-    let options = ["-l", &*at.to_string(), "--rollback-window", "100ms"];
+    let options = ["-l", &*at.to_string(), "--rollback-window", "100ms", "--stop-signal", "QUIT"];
     let script = example("nginx/serve.sh");
     let mut supervisor =
         Supervisor::start(inuse(), run(inuse(), &options, &[script.as_os_str(), scratch.0.as_os_str()]))?;

@@ -267,5 +267,6 @@ fn statuses() -> Result<(), Failed> {
     check(&socket, &["/no/such/program"], 127)?;
     check(&socket, &["/etc/passwd"], 126)?;
     check(&["-l", "127.0.0.1:port"], &["true"], 2)?;
+    check(&["--stop-signal", "STOP"], &["true"], 2)?;
     check(&["-l", "127.0.0.1:0", "--before", "false"], &["true"], 1)
 }

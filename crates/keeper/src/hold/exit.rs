@@ -72,9 +72,63 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
     })
 }
 
+/// The signals by which programs are told to end, some way or other.
+const ENDING: [i32; 10] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGWINCH,
+    libc::SIGABRT,
+    libc::SIGALRM,
+    libc::SIGKILL,
+];
+
+/// A signal by which a program may be told to end, from its name, with or without `SIG`, or its number.
+pub fn ending_signal(word: &str) -> Option<i32> {
+    let upper = word.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    ENDING.into_iter().find(|&number| {
+        let name = signal_name(number).and_then(|name| name.strip_prefix("SIG"));
+        name == Some(short) || number.to_string() == word
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signals_that_end_programs() {
+        let check = |word: &str, expect| assert_eq!(ending_signal(word), expect, "{word:?}");
+        check("TERM", Some(libc::SIGTERM));
+        check("SIGQUIT", Some(libc::SIGQUIT));
+        check("usr1", Some(libc::SIGUSR1));
+        check("SigInt", Some(libc::SIGINT));
+        check("1", Some(libc::SIGHUP));
+        check("9", Some(libc::SIGKILL));
+        check("28", Some(libc::SIGWINCH));
+        for wrong in [
+            "",
+            "SIG",
+            "SIGSIGTERM",
+            "0",
+            "-15",
+            "+15",
+            "015",
+            "17",
+            "STOP",
+            "CHLD",
+            "64",
+            "65",
+            "TERM ",
+            "é",
+        ] {
+            check(wrong, None);
+        }
+    }
 
     #[test]
     fn as_a_shell_shows_it() {

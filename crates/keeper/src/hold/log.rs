@@ -3,7 +3,7 @@
 //! Here are the steps and their sentences. When they happened, in which zone and whether as text or JSON, is
 //! the view's.
 
-use super::exit::{Exit, signal_name};
+use super::exit::Exit;
 use std::fmt;
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub enum Step {
     Draining {
         /// Which.
         generation: u32,
+        /// By which signal.
+        signal: i32,
     },
     /// A generation did not end in time.
     DrainOver {
@@ -202,7 +204,7 @@ impl Step {
             | Step::Ready { generation, .. }
             | Step::Forked { generation }
             | Step::LeftBehind { generation, .. }
-            | Step::Draining { generation }
+            | Step::Draining { generation, .. }
             | Step::DrainOver { generation }
             | Step::TooManyDraining { generation }
             | Step::Ended { generation, .. }
@@ -242,7 +244,9 @@ impl fmt::Display for Step {
                     "generation {generation} ended ({exit}) and left processes behind; they are told to end"
                 )
             }
-            Step::Draining { generation } => write!(f, "generation {generation} is told to end (SIGTERM)"),
+            Step::Draining { generation, signal } => {
+                write!(f, "generation {generation} is told to end ({})", Exit::Signal(*signal))
+            }
             Step::DrainOver { generation } => {
                 write!(f, "generation {generation} did not end in time and is killed")
             }
@@ -272,10 +276,7 @@ impl fmt::Display for Step {
                 write!(f, "it failed {failures} times in a row and is not started again")
             }
             Step::WaitsForChange => f.write_str("nothing runs until a watched file changes"),
-            Step::Stopping { signal } => match signal_name(*signal) {
-                Some(name) => write!(f, "stopping ({name})"),
-                None => write!(f, "stopping (signal {signal})"),
-            },
+            Step::Stopping { signal } => write!(f, "stopping ({})", Exit::Signal(*signal)),
             Step::Warning { text } => f.write_str(text),
         }
     }

@@ -45,6 +45,9 @@ pub fn play(inuse: &Path, program: &Program, at: SocketAddr, rounds: Rounds) -> 
     if program.way == Way::Pass {
         options.extend(["-l", &at_words]);
     }
+    if let Some(signal) = program.stop_signal {
+        options.extend(["--stop-signal", signal]);
+    }
     let mut supervisor =
         Supervisor::start(inuse, run(inuse, &options, &words)).map_err(|error| error.to_string())?;
     supervisor.ready(1)?;

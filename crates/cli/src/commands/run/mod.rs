@@ -69,6 +69,7 @@ fn options(args: &RunArgs, sockets: Vec<Held>, place: Option<Place>) -> Options 
         rules: Rules {
             overlap: !args.no_overlap,
             drain: args.drain,
+            stop_signal: args.stop_signal,
             ready_timeout: args.ready_timeout,
             rollback_window: args.rollback_window,
             give_up: (args.give_up > 0).then_some(args.give_up),

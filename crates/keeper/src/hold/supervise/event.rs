@@ -12,6 +12,8 @@ pub struct Rules {
     pub overlap: bool,
     /// How long a generation may take to end after it was told to.
     pub drain: Duration,
+    /// The signal by which a generation is told to end ([`exit::ending_signal`](crate::hold::exit::ending_signal)).
+    pub stop_signal: i32,
     /// How long a generation may take until it is ready.
     pub ready_timeout: Duration,
     /// How long a new generation must live on after it was ready, before the old one is forgotten.
@@ -52,7 +54,7 @@ pub enum Event {
     Exited(u32, Exit, bool),
     /// The last process of a generation ended after its first one.
     Gone(u32, Exit),
-    /// Everything is to end, with this signal.
+    /// Everything is to end, since this signal came.
     Stop(i32),
     /// Time passed.
     Tick,

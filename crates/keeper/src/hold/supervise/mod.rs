@@ -203,13 +203,13 @@ impl Machine {
             if let Some(generation) = self.generation(number) {
                 generation.phase = Phase::Draining { until };
             }
-            self.act(Action::Signal(number, libc::SIGTERM));
+            self.act(Action::Signal(number, self.rules.stop_signal));
             return self.ended(number, phase, exit);
         }
         self.say(Step::LeftBehind { generation: number, exit });
         match phase {
             Phase::Killed => self.act(Action::Kill(number)),
-            _ => self.act(Action::Signal(number, libc::SIGTERM)),
+            _ => self.act(Action::Signal(number, self.rules.stop_signal)),
         }
     }
 
@@ -296,6 +296,8 @@ impl Machine {
             });
         }
         let until = self.now + self.rules.drain;
+        // SIGTERM asks for a good end, whatever the program calls that; what a person types is passed on as it is.
+        let signal = if signal == libc::SIGTERM { self.rules.stop_signal } else { signal };
         for at in 0..self.generations.len() {
             let Some(generation) = self.generations.get_mut(at) else { continue };
             let number = generation.number;
@@ -375,8 +377,8 @@ impl Machine {
         let Some(generation) = self.generation(number) else { return };
         if !told_to_end(generation.phase) {
             generation.phase = Phase::Draining { until };
-            self.say(Step::Draining { generation: number });
-            self.act(Action::Signal(number, libc::SIGTERM));
+            self.say(Step::Draining { generation: number, signal: self.rules.stop_signal });
+            self.act(Action::Signal(number, self.rules.stop_signal));
         }
     }
 

@@ -102,7 +102,7 @@ impl Machine {
     pub(super) fn late(&mut self, number: u32, reason: String) {
         self.say(Step::FailedStart { generation: number, reason: reason.clone() });
         self.drain(number);
-        self.without_it(number, reason, Exit::Signal(libc::SIGTERM));
+        self.without_it(number, reason, Exit::Signal(self.rules.stop_signal));
     }
 
     /// Goes on without a generation that did not become ready.

@@ -6,6 +6,7 @@ fn rules() -> Rules {
     Rules {
         overlap: true,
         drain: Duration::from_secs(10),
+        stop_signal: libc::SIGTERM,
         ready_timeout: Duration::from_secs(60),
         rollback_window: Duration::from_secs(2),
         give_up: Some(3),
@@ -368,6 +369,30 @@ fn stopping_passes_the_signal_on_and_ends_with_the_programs_status() {
     );
     let stop: &[&str] = &["tell Stopping", "exit 143"];
     play(rules(), &served(&[(4000, killed(1), &[]), (4001, Event::Stop(libc::SIGTERM), stop)]));
+}
+
+#[test]
+fn every_end_is_asked_for_by_the_signal_of_the_program() {
+    let rules = Rules { stop_signal: libc::SIGQUIT, ..rules() };
+    let survivors = Event::Exited(1, Exit::Code(0), true);
+    play(
+        rules.clone(),
+        &served(&[
+            (4000, asked(7), &["tell Reloading", "spawn 2 Fresh"]),
+            (5000, ready(2), &["signal 1 3", "tell Ready"]),
+            (5100, survivors, &["signal 1 3"]),
+            (7000, Event::Tick, &["proven 2", "answer [7] 2"]),
+            (8000, asked(8), &["tell Reloading", "spawn 3 Fresh"]),
+            (15_000, Event::Tick, &["kill 1"]),
+            (
+                68_000,
+                Event::Tick,
+                &["signal 3 3", "refuse [8] generation 3 was not ready within 60 s", "tell Ready"],
+            ),
+            (69_000, Event::Stop(libc::SIGTERM), &["tell Stopping", "signal 2 3", "signal 3 3"]),
+            (69_500, Event::Stop(libc::SIGINT), &["signal 2 2", "signal 3 2"]),
+        ]),
+    );
 }
 
 #[test]

@@ -62,6 +62,20 @@ pub fn text(answers: &[Answer], look: &Look) -> String {
     text
 }
 
+/// The text for who asked for an address and makes no socket: what concerns the program's own socket, and the table
+/// of the sockets in the way, are left out.
+pub fn refused(answer: &Answer, look: &Look) -> String {
+    let mut out = painted(&wrapped(&answer.diagnosis.summary, "", look.width), SUMMARY);
+    out.push('\n');
+    answer_lines(&mut out, &[answer], look);
+    owners::section(&mut out, answer, look);
+    let without_source: Vec<Cure> =
+        answer.diagnosis.cures.iter().filter(|cure| cure.source.is_none()).cloned().collect();
+    cures(&mut out, &without_source, look);
+    out.push_str(&blind_spots(std::slice::from_ref(answer), look));
+    out
+}
+
 /// That the facts are not of this moment, nor of this machine.
 fn origin(answers: &[Answer], look: &Look) -> String {
     let Some(saved_by) = &look.saved_by else { return String::new() };

@@ -13,7 +13,7 @@ mod storms;
 mod zoo;
 
 use inuse_lab::load::{Dialect, Load, Plan};
-use inuse_lab::zoo::{PATIENCE, SERVER, Scratch, Supervisor, python, run};
+use inuse_lab::zoo::{SERVER, Scratch, Supervisor, python, run};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -66,23 +66,18 @@ fn on_path(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
 }
 
-/// The address is taken: nothing is started, and the process that holds it is named. On a busy machine the search
-/// for it may be over too early, which is said; then it is asked again.
+/// The address is taken: nothing is started, and who holds it, the cause and what to type are said, once.
 fn names_the_holder(options: &[&str], holder: u32) -> Result<(), Failed> {
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        let mut supervisor = Supervisor::start(inuse(), run(inuse(), options, &["sleep", "60"]))?;
-        same(supervisor.ended()?.code(), Some(1), "the exit status")?;
-        same(supervisor.count("started"), 0, "starts")?;
-        // What it wrote last may still be on its way.
-        let named = || supervisor.output().iter().any(|line| line.contains(&holder.to_string()));
-        let stopped = || supervisor.output().iter().any(|line| line.contains("was stopped after"));
-        let said = || named() || stopped();
-        notify::wait(said, "the holder")?;
-        if named() || std::time::Instant::now() > until {
-            return holds(named(), supervisor.log());
-        }
-    }
+    let mut supervisor = Supervisor::start(inuse(), run(inuse(), options, &["sleep", "60"]))?;
+    same(supervisor.ended()?.code(), Some(1), "the exit status")?;
+    same(supervisor.count("started"), 0, "starts")?;
+    let count = |words: &str| supervisor.output().iter().filter(|line| line.contains(words)).count();
+    // It comes last, and what was written last may still be on its way.
+    notify::wait(|| count("inuse free tcp/127.") > 0, &format!("what to type\n{}", supervisor.log()))?;
+    let listens = format!("(pid {holder}) listens on 127.");
+    let once = [&*listens, "Address already in use", "cause: listener", "inuse free tcp/127."];
+    let each = once.map(|words| (words, count(words)));
+    holds(each.iter().all(|(_, count)| *count == 1), format!("{each:?}\n{}", supervisor.log()))
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(got: T, expect: T, what: &str) -> Result<(), Failed> {

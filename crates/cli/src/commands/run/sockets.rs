@@ -11,12 +11,13 @@ use crate::output::Output;
 use crate::render::Answer;
 use crate::render::human::{self, Look};
 use inuse_bind::resolve::{Ask, resolve};
-use inuse_bind::{Error, InetSocket, Listen, UnixSocket};
+use inuse_bind::{Asker, Error, InetSocket, Listen, Report, UnixSocket, WhyOptions};
 use inuse_keeper::hold::{Held, UNNAMED, is_name};
 use inuse_kernel::Netns;
-use inuse_rules::Address;
 use inuse_rules::address::{Transport, UnixKind, UnixName, escape};
+use inuse_rules::cure::SourceFix;
 use inuse_rules::written::{self, Host, Target, Written};
+use inuse_rules::{Address, Outcome};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, getsockname, socket_with, sockopt};
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -307,18 +308,27 @@ fn local(socket: &OwnedFd) -> Option<SocketAddr> {
     getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok())
 }
 
-/// As `inuse why` says it.
+/// As `inuse why` says it, and with all the time that it takes: the library's error spares that.
 fn explain(error: &Error, output: &mut Output) {
-    output.say(&error.to_string());
-    if let Some(report) = error.report() {
-        let answer = Answer { snapshot: report.snapshot.clone(), diagnosis: report.diagnosis.clone() };
-        let look = Look {
-            width: output.width(),
-            verbose: false,
-            zone: jiff::tz::TimeZone::system(),
-            saved_by: None,
-        };
-        output.lines(&human::text(&[answer], &look));
+    let (Some(quick), Some(errno)) = (error.report(), error.raw_os_error()) else {
+        return output.say(&error.to_string());
+    };
+    let attempt = &quick.diagnosis.attempt;
+    let asker = Asker::new(&WhyOptions { own_bind: true, ..WhyOptions::default() });
+    let thorough = asker.ok().map(|mut asker| asker.why(attempt));
+    // What ended meanwhile, or is known from the refusal alone, only the error knows.
+    let is_refused = |report: &Report| matches!(report.diagnosis.verdict.outcome, Outcome::Refused(_));
+    let report = thorough.filter(is_refused).unwrap_or_else(|| quick.clone());
+    let answer = Answer { snapshot: report.snapshot, diagnosis: report.diagnosis };
+    let reason = std::io::Error::from_raw_os_error(errno).to_string();
+    let reason = reason.split(" (os error").next().unwrap_or_default();
+    output.say(&format!("nothing is started: cannot bind {}: {reason}", attempt.address));
+    let look =
+        Look { width: output.width(), verbose: false, zone: jiff::tz::TimeZone::system(), saved_by: None };
+    output.lines(&human::refused(&answer, &look));
+    let wants_both = answer.diagnosis.cures.iter().any(|cure| cure.source == Some(SourceFix::V6only));
+    if wants_both && attempt.address.inet().is_some_and(|(_, local, _)| local.is_ipv6()) {
+        output.lines("  Or hold IPv6 alone, and leave IPv4 to the other: --v6only\n");
     }
 }
 

@@ -91,7 +91,7 @@ impl Listeners {
         let warning = |text: String| Step::Warning { text };
         heard.steps.extend(match event {
             // What no_new_privs takes away is told where it is seen before the start (`set_uid_obstacle`).
-            Event::Entered { .. } => None,
+            Event::Entered { .. } | Event::LeftToKernel { .. } => None,
             Event::Listening { generation, address, adopted } => {
                 let address = address.to_string();
                 let own = self.generations.entry(generation).or_default();

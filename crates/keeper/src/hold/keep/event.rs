@@ -16,6 +16,13 @@ pub enum Event {
         /// no_new_privs was set for want of `CAP_SYS_ADMIN`: set-uid programs below run without their rights.
         no_new_privs: bool,
     },
+    /// A generation asked to bind what is not kept, and the kernel decides. Of many in a row some are not told.
+    LeftToKernel {
+        /// Which.
+        generation: Generation,
+        /// How.
+        bind: Bind,
+    },
     /// A generation listens; a datagram socket is bound.
     Listening {
         /// Which.
@@ -79,6 +86,19 @@ pub enum Event {
         /// How many.
         count: u32,
     },
+}
+
+/// A bind as the kernel is asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Where.
+    pub address: Address,
+    /// SO_REUSEADDR is set.
+    pub reuseaddr: bool,
+    /// SO_REUSEPORT is set.
+    pub reuseport: bool,
+    /// IPV6_V6ONLY is set, or the address leaves IPv4 out anyway.
+    pub v6only: bool,
 }
 
 /// A kept socket as it is now.

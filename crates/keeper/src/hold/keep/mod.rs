@@ -29,7 +29,7 @@ mod sockets;
 mod wire;
 
 pub use enter::{enter, set_uid_obstacle};
-pub use event::{Event, Kept};
+pub use event::{Bind, Event, Kept};
 pub use handler::handler_main;
 pub use keeper::{KeepOptions, Keeper};
 

@@ -6,7 +6,7 @@
 //! Bytes only: sockets and descriptors are `channel`'s.
 
 use super::Generation;
-use super::event::{Event, Kept};
+use super::event::{Bind, Event, Kept};
 use super::fields::{Reader, Writer};
 
 /// The longest message.
@@ -101,6 +101,11 @@ pub(super) fn event_to_bytes(event: &Event) -> Vec<u8> {
         Event::Lost { count } => {
             out.u8(8).u32(*count);
         }
+        Event::LeftToKernel { generation, bind } => {
+            let Bind { address, reuseaddr, reuseport, v6only } = bind;
+            out.u8(9).u32(*generation).address(address);
+            out.u8((*reuseaddr).into()).u8((*reuseport).into()).u8((*v6only).into());
+        }
     }
     out.0
 }
@@ -128,6 +133,15 @@ pub(super) fn event_from_bytes(bytes: &[u8]) -> Option<Event> {
         },
         7 => Event::Impossible { sentence: from.text()? },
         8 => Event::Lost { count: from.u32()? },
+        9 => Event::LeftToKernel {
+            generation: from.u32()?,
+            bind: Bind {
+                address: from.address()?,
+                reuseaddr: from.bool()?,
+                reuseport: from.bool()?,
+                v6only: from.bool()?,
+            },
+        },
         _ => return None,
     };
     from.end().map(|()| event)
@@ -188,6 +202,10 @@ mod tests {
         ];
         for address in addresses() {
             events.extend([
+                Event::LeftToKernel {
+                    generation: 2,
+                    bind: Bind { address: address.clone(), reuseaddr: true, reuseport: false, v6only: true },
+                },
                 Event::Listening { generation: 2, address: address.clone(), adopted: true },
                 Event::Raised { generation: 3, address: address.clone(), from: 5, to: 4096 },
                 Event::Shared { generation: 3, address: address.clone(), what: "é".into() },

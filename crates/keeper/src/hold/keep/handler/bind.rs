@@ -3,7 +3,7 @@
 //!
 //! Not here: which one is whose (`sockets`), and sockets that are not kept yet (`listen`, `later`).
 
-use super::super::event::Event;
+use super::super::event::{Bind, Event};
 use super::super::key::{self, Key, Kind, Name};
 use super::super::sockets::{Offer, Socket};
 use super::{Answer, Asked, Keeping};
@@ -57,10 +57,25 @@ impl Keeping {
             // What a generation before left in TIME_WAIT must not keep this one from its address.
             let _ = sockopt::set_socket_reuseaddr(&own, true);
         }
+        self.left_to_kernel(asked, &own, &key);
         if matches!(key.kind, Kind::Udp | Kind::Unix(UnixKind::Datagram)) {
             self.later.bound(asked, cookie, key);
         }
         None
+    }
+
+    /// Should the kernel refuse it, the supervisor finds out why. It looks in its own network namespace only.
+    fn left_to_kernel(&mut self, asked: &Asked<'_>, own: &OwnedFd, key: &Key) {
+        if key.any_port() || key.netns != self.home {
+            return;
+        }
+        let bind = Bind {
+            address: key.address(),
+            reuseaddr: sockopt::socket_reuseaddr(own).unwrap_or(false),
+            reuseport: sockopt::socket_reuseport(own).unwrap_or(false),
+            v6only: key.v6only,
+        };
+        self.said.minor(Event::LeftToKernel { generation: asked.generation, bind });
     }
 
     /// Puts a kept socket in the place of the program's own, with that one's wish for O_NONBLOCK.

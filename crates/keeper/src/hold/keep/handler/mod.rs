@@ -68,7 +68,8 @@ pub fn handler_main() -> io::Result<()> {
     // Every kept socket is a descriptor, however few the programs may have.
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    Handler { control: Some(control), filters: Vec::new(), keeping: Keeping::new() }.run()
+    let keeping = Keeping::new(seccomp::netns_cookie(control.as_fd()));
+    Handler { control: Some(control), filters: Vec::new(), keeping }.run()
 }
 
 /// One filter: where the questions of a tree of processes arrive.
@@ -210,7 +211,7 @@ impl Handler {
 
     fn supervisor_gone(&mut self) {
         self.control = None;
-        self.keeping = Keeping::new();
+        self.keeping = Keeping::new(self.keeping.home);
     }
 }
 
@@ -228,6 +229,8 @@ struct Keeping {
     said: Said,
     family: Family,
     raise_backlog: bool,
+    /// The cookie of the supervisor's network namespace, and ours.
+    home: u64,
     walks: (Instant, u32),
 }
 
@@ -253,13 +256,14 @@ impl Asked<'_> {
 }
 
 impl Keeping {
-    fn new() -> Keeping {
+    fn new(home: u64) -> Keeping {
         Keeping {
             sockets: Sockets::default(),
             later: Later::default(),
             said: Said::default(),
             family: Family::default(),
             raise_backlog: true,
+            home,
             walks: (Instant::now(), 0),
         }
     }

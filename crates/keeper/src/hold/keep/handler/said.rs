@@ -11,6 +11,9 @@ use std::collections::{BTreeSet, VecDeque};
 /// The most events that wait for the supervisor.
 const MOST: usize = 1024;
 
+/// The most of them where one more is left out without a word if it is a minor one.
+const MOST_MINOR: usize = 64;
+
 /// What is still to be told.
 #[derive(Default)]
 pub(super) struct Said {
@@ -29,6 +32,13 @@ impl Said {
             self.lost = self.lost.saturating_add(1);
         } else {
             self.waiting.push_back(event_to_bytes(&event));
+        }
+    }
+
+    /// What may be left out where a program does it again and again.
+    pub(super) fn minor(&mut self, event: Event) {
+        if self.waiting.len() < MOST_MINOR {
+            self.event(event);
         }
     }
 

@@ -64,6 +64,7 @@ fn goes_wrong(step: &Step) -> bool {
         Step::RestartFailed { .. }
             | Step::FailedStart { .. }
             | Step::NotStarted { .. }
+            | Step::Taken { .. }
             | Step::RolledBack { .. }
             | Step::BeforeFailed { .. }
             | Step::ComesBack { .. }

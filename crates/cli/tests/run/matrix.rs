@@ -20,6 +20,9 @@ pub(crate) const ALL: &[Case] = &[
     ("new_is_ready_then_dies_in_the_window", &["python3"], dies),
     ("new_never_takes_its_socket", &["python3"], never_takes),
     ("new_binds_another_port", &["python3"], other_port),
+    ("new_binds_what_another_program_holds", &["python3"], taken),
+    ("first_binds_what_another_program_holds", &["python3"], taken_at_first),
+    ("new_binds_what_overlaps_with_the_old_one", &["python3"], overlaps),
     ("new_steals_notify_from_a_wrong_pid", &["python3"], steals),
     ("new_is_not_runnable_any_more", &["python3"], not_runnable),
     ("the_command_before_it_fails", &["python3"], before_fails),
@@ -149,6 +152,73 @@ fn other_port() -> Result<(), Failed> {
     let options = ["--ready", "listen", "--ready-timeout", "6s"];
     let line = format!("[ $n != 2 ] || exec {} -m http.server 8081 --bind ${{at%:*}}", python());
     fails_then_succeeds(&options, &line, "was not ready within").map(drop)
+}
+
+/// A program that binds for itself, where its file says: `PORT` of this address.
+fn binds_where_told(
+    at: std::net::SocketAddr,
+    scratch: &Scratch,
+    options: &[&str],
+) -> Result<Supervisor, Failed> {
+    scratch.write("port", &at.port().to_string())?;
+    let line =
+        format!("exec {} -m http.server --bind {} $(cat '{}/port')", python(), at.ip(), scratch.0.display());
+    Ok(Supervisor::start(inuse(), run(inuse(), options, &["sh", "-c", &line]))?)
+}
+
+/// Who restarts is told who holds the new address, the cause by name, and what to type.
+fn taken() -> Result<(), Failed> {
+    let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
+    let supervisor = binds_where_told(at, &scratch, &["--rollback-window", "200ms"])?;
+    supervisor.ready(1)?;
+    // A port that no other test has: its bucket's memory is part of the rule.
+    let other = std::net::TcpListener::bind((at.ip(), 8083))?;
+    scratch.write("port", "8083")?;
+    let ctl = supervisor.ctl("restart")?;
+    same(ctl.code, Some(1), "inuse ctl restart")?;
+    let error = ctl.answer["error"].as_str().unwrap_or_default();
+    let listens = format!("(pid {}) listens on {}:8083 (cause: listener)", std::process::id(), at.ip());
+    for words in ["ended before it was ready", &listens, &format!("inuse free tcp/{}:8083", at.ip())] {
+        holds(error.contains(words), format!("{error:?} has no {words:?}"))?;
+    }
+    let told = supervisor.event("taken", Some(2))?;
+    holds(told.message.contains(&listens), told.message)?;
+    std::net::TcpStream::connect(at)?;
+    drop(other);
+    supervisor.restart()?;
+    std::net::TcpStream::connect((at.ip(), 8083))?;
+    same(supervisor.count("taken"), 1, "how often it was told")
+}
+
+/// It is said once, however often the program is started again.
+fn taken_at_first() -> Result<(), Failed> {
+    let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
+    let _other = std::net::TcpListener::bind((at.ip(), 8084))?;
+    let at = std::net::SocketAddr::new(at.ip(), 8084);
+    let mut supervisor = binds_where_told(at, &scratch, &["--give-up", "3"])?;
+    same(supervisor.ended()?.code(), Some(1), "the exit status")?;
+    let told = supervisor.event("taken", Some(1))?;
+    let listens = format!("(pid {}) listens on {at} (cause: listener)", std::process::id());
+    holds(told.message.contains(&listens) && told.message.contains("inuse free"), told.message)?;
+    same((supervisor.count("taken"), supervisor.count("started")), (1, 3), "told, and started")
+}
+
+/// Who is in the way is this very run, whose server must not be freed away.
+fn overlaps() -> Result<(), Failed> {
+    let scratch = Scratch::new()?;
+    // Every address has to be free, so it is no port that another run of this test has.
+    let port = 20_000 + std::process::id() % 10_000;
+    let line = format!("exec {} -m http.server --bind $(cat '{}/ip') {port}", python(), scratch.0.display());
+    scratch.write("ip", "0.0.0.0")?;
+    let options = ["--rollback-window", "200ms"];
+    let supervisor = Supervisor::start(inuse(), run(inuse(), &options, &["sh", "-c", &line]))?;
+    supervisor.ready(1)?;
+    scratch.write("ip", "127.0.0.1")?;
+    let ctl = supervisor.ctl("restart")?;
+    same(ctl.code, Some(1), "inuse ctl restart")?;
+    let error = ctl.answer["error"].as_str().unwrap_or_default();
+    holds(error.contains("this very run") && !error.contains("inuse free"), error)?;
+    same(supervisor.ctl("status")?.answer["status"]["restarting"].as_bool(), Some(false), "restarting")
 }
 
 /// The word of a process that is not one of the generation's does not count.

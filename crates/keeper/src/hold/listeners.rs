@@ -4,15 +4,18 @@
 //! Not here: keeping them (`keep`), and when a generation counts as ready for it (`generation`).
 
 use super::held::Held;
-use super::keep::{Event, Generation, KeepOptions, Keeper, Kept};
+use super::keep::{Bind, Event, Generation, KeepOptions, Keeper, Kept};
 use super::log::Step;
 use rustix::fd::{AsFd, BorrowedFd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The most addresses of one generation that are counted.
 const MOST: usize = 1024;
+
+/// The most binds of one generation that are remembered until they show.
+const MOST_BINDS: usize = 16;
 
 /// Listeners that are kept, and by whom.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ struct Own {
     served: bool,
     /// Nothing of it lives any more.
     ended: bool,
+    /// Binds that the kernel decided on, and that have not become listeners; and when they were asked for.
+    binds: Vec<(Bind, Instant)>,
 }
 
 /// How far a generation is with its listeners.
@@ -91,10 +96,18 @@ impl Listeners {
         let warning = |text: String| Step::Warning { text };
         heard.steps.extend(match event {
             // What no_new_privs takes away is told where it is seen before the start (`set_uid_obstacle`).
-            Event::Entered { .. } | Event::LeftToKernel { .. } => None,
-            Event::Listening { generation, address, adopted } => {
-                let address = address.to_string();
+            Event::Entered { .. } => None,
+            Event::LeftToKernel { generation, bind } => {
                 let own = self.generations.entry(generation).or_default();
+                if own.binds.len() < MOST_BINDS && own.binds.iter().all(|(other, _)| *other != bind) {
+                    own.binds.push((bind, Instant::now()));
+                }
+                None
+            }
+            Event::Listening { generation, address, adopted } => {
+                let own = self.generations.entry(generation).or_default();
+                own.binds.retain(|(bind, _)| bind.address != address);
+                let address = address.to_string();
                 own.last = Some(Instant::now());
                 if own.addresses.len() < MOST || own.addresses.contains_key(&address) {
                     *own.addresses.entry(address.clone()).or_default() += 1;
@@ -152,6 +165,17 @@ impl Listeners {
             true => Listening::Everywhere { address },
             false => Listening::Partly { address, since },
         }
+    }
+
+    /// Takes the binds that may have been refused: so long ago, and nothing listens there since.
+    pub(super) fn take_binds(&mut self, generation: Generation, age: Duration) -> Vec<Bind> {
+        let Some(own) = self.generations.get_mut(&generation) else { return Vec::new() };
+        own.binds.extract_if(.., |(_, asked)| asked.elapsed() >= age).map(|(bind, _)| bind).collect()
+    }
+
+    /// The process that keeps them.
+    pub(super) fn handler(&self) -> u32 {
+        self.keeper.pid()
     }
 
     /// Whether the generation listens there, and is kept.

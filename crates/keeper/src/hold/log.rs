@@ -48,6 +48,13 @@ pub enum Step {
         /// What it got.
         to: u32,
     },
+    /// A generation cannot bind an address, since it is taken.
+    Taken {
+        /// Which.
+        generation: u32,
+        /// Where, by whom, and what helps: a sentence.
+        text: String,
+    },
     /// A generation is ready.
     Ready {
         /// Which.
@@ -188,6 +195,7 @@ impl Step {
             Step::RolledBack { .. } => "rolled-back",
             Step::BeforeRuns => "before",
             Step::BeforeFailed { .. } => "before-failed",
+            Step::Taken { .. } => "taken",
             Step::ComesBack { .. } => "comes-back",
             Step::GaveUp { .. } => "gave-up",
             Step::WaitsForChange => "waits-for-change",
@@ -202,6 +210,7 @@ impl Step {
             Step::Started { generation, .. }
             | Step::Listens { generation, .. }
             | Step::Ready { generation, .. }
+            | Step::Taken { generation, .. }
             | Step::Forked { generation }
             | Step::LeftBehind { generation, .. }
             | Step::Draining { generation, .. }
@@ -235,6 +244,7 @@ impl fmt::Display for Step {
             Step::Ready { generation, how, after } => {
                 write!(f, "generation {generation} is ready after {}: {how}", seconds(*after))
             }
+            Step::Taken { generation, text } => write!(f, "generation {generation}: {text}"),
             Step::Forked { generation } => {
                 write!(f, "generation {generation} went into the background and is followed there")
             }

@@ -172,6 +172,9 @@ impl Supervisor<'_> {
         if !survivors {
             // What it has said of its listeners comes before its end.
             self.hear_listeners();
+            if !exit.is_success() && self.machine.is_starting(number) {
+                self.see_taken(number, true);
+            }
             self.forget(number);
         }
         self.handle(Event::Exited(number, exit, survivors));
@@ -199,7 +202,12 @@ impl Supervisor<'_> {
                 listeners.serves(number);
             }
             self.handle(Event::Ready(number, how));
+            self.told_taken = None;
+            self.see_taken(number, true);
         }
+        let starting: Vec<u32> =
+            self.generations.keys().copied().filter(|number| self.machine.is_starting(*number)).collect();
+        starting.into_iter().for_each(|number| self.see_taken(number, false));
         warnings
     }
 }

@@ -1,0 +1,122 @@
+//! Why a program that binds for itself could not: once the kernel has refused it, the question of `inuse why` is asked
+//! about its bind, and the answer goes into the log and to who asked for the restart.
+//!
+//! Nobody waits for it but the supervisor: the program has its errno by then. What the kernel answered is not seen;
+//! a bind counts as refused where no listener came of it, and where it would be refused now, by others.
+
+use super::Supervisor;
+use crate::hold::keep::Bind;
+use crate::hold::listeners::Listeners;
+use crate::hold::log::Step;
+use inuse_bind::{Asker, Report, WhyOptions};
+use inuse_rules::{Attempt, Outcome};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// How long after its bind a program that goes on may take to listen.
+const TO_LISTEN: Duration = Duration::from_secs(1);
+
+/// The longest search for who holds an address.
+const OWNERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer is good for: a program that fails again and again is told the same.
+const GOOD_FOR: Duration = Duration::from_secs(2);
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    bind: Bind,
+    at: Instant,
+    text: Option<String>,
+}
+
+impl Supervisor<'_> {
+    /// Looks at the binds of a generation from which no listener came. `over`: none will come any more.
+    pub(super) fn see_taken(&mut self, number: u32, over: bool) {
+        let age = if over { Duration::ZERO } else { TO_LISTEN };
+        let binds = self.listeners.as_mut().map(|listeners| listeners.take_binds(number, age));
+        // One port in several forms has one holder: the first answer tells it.
+        let mut ports = BTreeSet::new();
+        for bind in binds.unwrap_or_default() {
+            if bind.address.port().is_some_and(|port| ports.contains(&port)) {
+                continue;
+            }
+            let Some(text) = self.taken(number, &bind) else { continue };
+            ports.extend(bind.address.port());
+            if self.told_taken.as_ref() != Some(&text) {
+                self.tell(&Step::Taken { generation: number, text: text.clone() });
+                self.told_taken = Some(text.clone());
+            }
+            self.hindrances.retain(|(of, _)| *of != number);
+            self.hindrances.push_back((number, text));
+            if self.hindrances.len() > super::MOST_TAILS {
+                self.hindrances.pop_front();
+            }
+        }
+    }
+
+    fn taken(&mut self, number: u32, bind: &Bind) -> Option<String> {
+        let fresh = |asked: &&Asked| asked.bind == *bind && asked.at.elapsed() < GOOD_FOR;
+        if let Some(asked) = self.asked_taken.as_ref().filter(fresh) {
+            return asked.text.clone();
+        }
+        let text = self.ask_taken(number, bind);
+        self.asked_taken = Some(Asked { bind: bind.clone(), at: Instant::now(), text: text.clone() });
+        text
+    }
+
+    fn ask_taken(&mut self, number: u32, bind: &Bind) -> Option<String> {
+        let attempt = Attempt {
+            address: bind.address.clone(),
+            reuseaddr: bind.reuseaddr,
+            reuseport: bind.reuseport,
+            v6only: bind.v6only,
+            uid: rustix::process::geteuid().as_raw(),
+            // Which rights the program has is its own affair, and its own message.
+            net_bind_service: true,
+            freebind: false,
+        };
+        let options = WhyOptions { owners_within: Some(OWNERS_WITHIN), ..WhyOptions::default() };
+        let report = Asker::new(&options).ok()?.why(&attempt);
+        if !matches!(report.diagnosis.verdict.outcome, Outcome::Refused(_)) {
+            return None;
+        }
+        let holders = holders(&report);
+        if self.generations.get_mut(&number).is_some_and(|own| holders.iter().any(|pid| own.tree.has(*pid))) {
+            // It has it, and does not listen.
+            return None;
+        }
+        let handler = self.listeners.as_ref().map(Listeners::handler);
+        let ours = |pid: &u32| {
+            handler == Some(*pid) || self.generations.values_mut().any(|other| other.tree.has(*pid))
+        };
+        let is_ours = !holders.is_empty() && holders.iter().all(ours);
+        Some(said(&report, is_ours))
+    }
+}
+
+/// The processes that hold what is in the way.
+fn holders(report: &Report) -> BTreeSet<u32> {
+    let sockets = report.diagnosis.verdict.by().iter().filter_map(|&at| report.snapshot.sockets.get(at));
+    sockets.flat_map(|socket| socket.owners.holdings()).map(|holding| holding.pid).collect()
+}
+
+/// Who holds it, the cause by name, and what to type. `ours`: the generation before it and its kept listener.
+fn said(report: &Report, ours: bool) -> String {
+    let diagnosis = &report.diagnosis;
+    let summary = diagnosis.summary.trim_end_matches('.');
+    let mut text =
+        format!("{} cannot be bound: {summary} (cause: {})", diagnosis.attempt.address, diagnosis.cause);
+    let typed = diagnosis.cures.iter().find(|cure| !cure.commands.is_empty());
+    if ours {
+        text += ". That is what this very run keeps: a new address that overlaps with the old one takes 'inuse ctl \
+                 stop' and a new start";
+    } else if let Some(cure) = typed.or(diagnosis.cures.first()) {
+        let commands: Vec<String> = cure.commands.iter().map(ToString::to_string).collect();
+        text += &format!(". {}", cure.says.trim_end_matches(['.', ':']));
+        if !commands.is_empty() {
+            text += &format!(": {}", commands.join("; "));
+        }
+    }
+    text
+}

@@ -1,7 +1,8 @@
 //! `inuse opts` where a person sits: the one question before anything is set, what happens to the socket while the
 //! question stands, and tables that fit the terminal.
 
-use crate::pty::{COLUMNS, QUESTION, typed};
+use crate::pty::terminal::COLUMNS;
+use crate::pty::{QUESTION, typed};
 use crate::{Holder, option};
 use rustix::net::sockopt;
 use std::net::{Ipv4Addr, UdpSocket};

@@ -1,7 +1,7 @@
 //! `inuse run` and `inuse ctl` with real programs, as processes.
 //!
 //! `given` has what a program gets, `notify` what it may say, `matrix` what may go wrong with a restart, `alone` the
-//! supervisor as process 1, `storms` too much of everything, `zoo` the programs that people run, `examples` those of
+//! supervisor as process 1, `terminal` what a terminal says, `storms` too much of everything, `zoo` the programs that people run, `examples` those of
 //! the project. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
 
 mod alone;
@@ -10,6 +10,7 @@ mod given;
 mod matrix;
 mod notify;
 mod storms;
+mod terminal;
 mod zoo;
 
 use inuse_lab::load::{Dialect, Load, Plan};
@@ -25,8 +26,9 @@ fn main() {
     if given::play() {
         return;
     }
-    let tables = [given::ALL, notify::ALL, matrix::ALL, alone::ALL, storms::ALL, examples::ALL];
-    let modules = ["given", "notify", "matrix", "alone", "storms", "examples"];
+    let tables =
+        [given::ALL, notify::ALL, matrix::ALL, alone::ALL, storms::ALL, terminal::ALL, examples::ALL];
+    let modules = ["given", "notify", "matrix", "alone", "storms", "terminal", "examples"];
     let mut trials = Vec::new();
     for (table, module) in tables.into_iter().zip(modules) {
         for (name, needs, test) in table {

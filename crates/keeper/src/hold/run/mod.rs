@@ -4,6 +4,7 @@ mod answers;
 mod kept;
 mod processes;
 mod taken;
+mod terminal;
 
 use crate::hold::before::Before;
 use crate::hold::ctl::{Place, Server};
@@ -28,6 +29,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use terminal::Terminal;
 
 /// How often a generation that is not ready is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -109,6 +111,7 @@ struct Supervisor<'a> {
     /// Listeners that an earlier handler kept are out of reach; those of this generation on are not.
     overlaps_again_with: Option<u32>,
     told_unseen: bool,
+    terminal: Terminal,
     /// This signal reached the program from the terminal already.
     sent_by_terminal: Option<i32>,
     ended: Option<u8>,
@@ -148,6 +151,7 @@ impl<'a> Supervisor<'a> {
             told_taken: None,
             overlaps_again_with: None,
             told_unseen: false,
+            terminal: Terminal::now(),
             sent_by_terminal: None,
             ended: None,
             options,

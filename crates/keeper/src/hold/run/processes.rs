@@ -104,13 +104,16 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn signalled(&mut self, signal: Arrived) {
-        let Arrived { number, from_terminal, was_ignored } = signal;
+        let Arrived { number, from_terminal, sender, was_ignored } = signal;
+        let hung_up = number == libc::SIGHUP && (from_terminal || self.terminal.is_gone_says(sender));
         match number {
             libc::SIGCHLD => {}
             // The terminal's signals are not for who was told to ignore them; those that somebody sends are.
-            _ if from_terminal && was_ignored => {}
-            // A terminal that goes away ends its programs; a person or a script that sends this wants a restart.
-            libc::SIGHUP if !from_terminal => {
+            _ if (from_terminal || hung_up) && was_ignored => {}
+            // Servers that got it too took it for something else than the end.
+            libc::SIGHUP if hung_up => self.handle(Event::Stop(number)),
+            // A person or a script that sends this wants a restart.
+            libc::SIGHUP => {
                 self.handle(Event::Asked(Asker { connection: None, who: "SIGHUP".into() }));
             }
             libc::SIGUSR1 | libc::SIGUSR2 => {

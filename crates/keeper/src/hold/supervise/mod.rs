@@ -296,8 +296,11 @@ impl Machine {
             });
         }
         let until = self.now + self.rules.drain;
-        // SIGTERM asks for a good end, whatever the program calls that; what a person types is passed on as it is.
-        let signal = if signal == libc::SIGTERM { self.rules.stop_signal } else { signal };
+        // A good end is asked for, whatever the program calls that; what a person types is passed on as it is.
+        let signal = match signal {
+            libc::SIGTERM | libc::SIGHUP => self.rules.stop_signal,
+            typed => typed,
+        };
         for at in 0..self.generations.len() {
             let Some(generation) = self.generations.get_mut(at) else { continue };
             let number = generation.number;

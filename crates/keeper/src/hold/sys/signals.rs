@@ -8,8 +8,12 @@ use rustix::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::io;
 use std::mem::MaybeUninit;
 
-/// `SI_KERNEL`: the terminal sent it, and to the whole foreground process group.
+/// `ssi_code`, and `SI_KERNEL` in it: the terminal sent it, and to the whole foreground process group.
+const CODE: usize = 8;
 const SI_KERNEL: i32 = 0x80;
+
+/// `ssi_pid`.
+const SENDER: usize = 12;
 
 /// Bytes of a `signalfd_siginfo`.
 const RECORD: usize = 128;
@@ -31,6 +35,8 @@ pub(in crate::hold) struct Arrived {
     pub(in crate::hold) number: i32,
     /// Whether the terminal sent it: then the program got it too.
     pub(in crate::hold) from_terminal: bool,
+    /// The process that sent it, 0 for the kernel and for those of other pid namespaces.
+    pub(in crate::hold) sender: u32,
     /// Whether whoever started us wanted it ignored (nohup(1), a shell's background job).
     pub(in crate::hold) was_ignored: bool,
 }
@@ -72,7 +78,8 @@ impl Signals {
         };
         let number = word(0);
         let was_ignored = self.ignored.contains(&number);
-        Some(Arrived { number, from_terminal: word(8) == SI_KERNEL, was_ignored })
+        let from_terminal = word(CODE) == SI_KERNEL;
+        Some(Arrived { number, from_terminal, sender: word(SENDER).cast_unsigned(), was_ignored })
     }
 
     /// The mask that the program is to start with.

@@ -1,0 +1,146 @@
+//! SIGHUP: from a terminal that is gone it is the end, from whoever sends it on purpose a restart. With a shell on a
+//! terminal of its own, and people who type.
+
+#[path = "../common/terminal.rs"]
+mod pair;
+
+use crate::notify::wait;
+use crate::{Case, holds, inuse, same};
+use inuse_lab::load::{Dialect, ask};
+use inuse_lab::zoo::{SERVER, Scratch, python};
+use libtest_mimic::Failed;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+pub(crate) const ALL: &[Case] = &[
+    ("closed_over_a_job_in_the_foreground", &["bash", "python3"], || closed(Job::Foreground)),
+    ("closed_over_a_job_in_the_background", &["bash", "python3"], || closed(Job::Background)),
+    ("closed_without_a_shell", &["python3"], || closed(Job::Alone)),
+    ("the_shell_sends_sighup_and_then_is_closed", &["bash", "python3"], sent_by_the_shell),
+    ("closed_over_a_job_that_was_disowned", &["bash", "python3"], disowned),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Job {
+    Foreground,
+    Background,
+    /// It is the terminal's only program.
+    Alone,
+}
+
+/// A terminal with `inuse run` on it.
+struct Typed {
+    at: SocketAddr,
+    scratch: Scratch,
+    terminal: Option<File>,
+    first: Child,
+}
+
+impl Typed {
+    /// Its server ignores SIGHUP, which the terminal may send it too, and serves.
+    fn new(job: Job) -> Result<Typed, Failed> {
+        let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
+        let server = scratch.write("server.py", SERVER)?;
+        let line = format!(
+            "exec '{}' run --log json --rollback-window 100ms -l {at} -- sh -c 'trap \"\" HUP; exec {} {server}' \
+             2>'{}/log'",
+            inuse().display(),
+            python(),
+            scratch.0.display()
+        );
+        let (terminal, end) = pair::pair();
+        let mut command = Command::new("setsid");
+        match job {
+            Job::Alone => command.args(["--ctty", "sh", "-c", &line]),
+            _ => command.args(["--ctty", "bash", "--norc", "--noprofile", "-i"]),
+        };
+        command.env("XDG_RUNTIME_DIR", &scratch.0).env("HOME", &scratch.0).env_remove("HISTFILE");
+        command.stdin(end.try_clone()?).stdout(end.try_clone()?).stderr(end);
+        let first = command.spawn()?;
+        drop(command);
+        let mut typed = Typed { at, scratch, terminal: Some(terminal), first };
+        match job {
+            Job::Alone => {}
+            Job::Foreground => typed.types(&line.replacen("exec ", "", 1))?,
+            Job::Background => typed.types(&format!("{} &", line.replacen("exec ", "", 1)))?,
+        }
+        wait(|| typed.has("ready", 1), &format!("generation 1\n{}", typed.log()))?;
+        Ok(typed)
+    }
+
+    fn types(&mut self, line: &str) -> Result<(), Failed> {
+        let terminal = self.terminal.as_mut().ok_or("the terminal is closed")?;
+        Ok(terminal.write_all(format!("{line}\n").as_bytes())?)
+    }
+
+    fn closes(&mut self) {
+        self.terminal = None;
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.scratch.0.join("log")).unwrap_or_default()
+    }
+
+    /// How often this was told.
+    fn has(&self, event: &str, times: usize) -> bool {
+        self.log().matches(&format!("\"event\":\"{event}\"")).count() == times
+    }
+
+    /// The supervisor, from the name of its socket.
+    fn supervisor(&self) -> Option<u32> {
+        let names = std::fs::read_dir(self.scratch.0.join("inuse")).ok()?.flatten();
+        names.filter_map(|entry| entry.file_name().to_str()?.split('.').nth(1)?.parse().ok()).next()
+    }
+
+    /// It has stopped well, its server too, and nothing was restarted.
+    fn has_ended(&self, restarts: usize) -> Result<(), Failed> {
+        wait(|| self.supervisor().is_none(), &format!("the end\n{}", self.log()))?;
+        let log = self.log();
+        holds(log.contains("stopping (SIGHUP)"), &log)?;
+        holds(log.contains("ended: exit status 0") && self.has("restart", restarts), &log)?;
+        holds(ask(self.at, Dialect::Http).is_err(), "the server still answers")
+    }
+}
+
+impl Drop for Typed {
+    fn drop(&mut self) {
+        self.terminal = None;
+        let mut command = Command::new(inuse());
+        command.args(["ctl", "stop"]).env("XDG_RUNTIME_DIR", &self.scratch.0);
+        let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+fn closed(job: Job) -> Result<(), Failed> {
+    let mut typed = Typed::new(job)?;
+    typed.closes();
+    typed.has_ended(0)
+}
+
+/// `kill -HUP` is a shell's own command: the signal comes from the same process as that of a closed terminal.
+fn sent_by_the_shell() -> Result<(), Failed> {
+    let mut typed = Typed::new(Job::Background)?;
+    typed.types("kill -HUP $!")?;
+    wait(|| typed.has("restarted", 1), &format!("a restart\n{}", typed.log()))?;
+    same(ask(typed.at, Dialect::Http)?.ends_with(":2"), true, "generation 2 answers")?;
+    typed.closes();
+    typed.has_ended(1)
+}
+
+/// It lives on without a terminal, and SIGHUP is a restart as before.
+fn disowned() -> Result<(), Failed> {
+    let mut typed = Typed::new(Job::Background)?;
+    typed.types("disown; exit")?;
+    // Its end is that of the terminal's session.
+    typed.first.wait()?;
+    typed.closes();
+    let supervisor = typed.supervisor().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+    kill_process(supervisor.ok_or("it has ended")?, Signal::HUP)?;
+    wait(|| typed.has("restarted", 1), &format!("a restart\n{}", typed.log()))?;
+    same(ask(typed.at, Dialect::Http)?.ends_with(":2"), true, "generation 2 answers")
+}

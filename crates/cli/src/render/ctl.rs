@@ -33,8 +33,17 @@ fn overview(status: &Status) -> String {
     let _ = writeln!(text, "  runs   {}", status.command.join(" "));
     for socket in &status.sockets {
         let _ = write!(text, "  holds  {}", socket.address);
-        if socket.name != inuse_keeper::hold::UNNAMED {
-            let _ = write!(text, " as {}", socket.name);
+        if let Some(name) = &socket.name {
+            let _ = write!(text, " as {name}");
+        }
+        let _ = write!(text, ", {}", if socket.kept { "kept" } else { "given" });
+        match socket.generations.as_slice() {
+            [] => text.push_str("; no generation has it"),
+            [one] => _ = write!(text, "; generation {one} has it"),
+            several => {
+                let words: Vec<String> = several.iter().map(u32::to_string).collect();
+                let _ = write!(text, "; generations {} have it", words.join(", "));
+            }
         }
         match socket.queued {
             Some(queued @ 1..) => {
@@ -92,8 +101,20 @@ mod tests {
             command: vec!["./server".into(), "-v".into()],
             restarting: true,
             sockets: vec![
-                SocketStatus { name: "web".into(), address: "tcp/[::]:80".into(), queued: Some(2) },
-                SocketStatus { name: "unknown".into(), address: "udp/0.0.0.0:53".into(), queued: None },
+                SocketStatus {
+                    name: Some("web".into()),
+                    address: "tcp/[::]:80".into(),
+                    queued: Some(2),
+                    generations: vec![2, 3],
+                    ..SocketStatus::default()
+                },
+                SocketStatus {
+                    address: "udp/0.0.0.0:53".into(),
+                    kept: true,
+                    generations: vec![3],
+                    ..SocketStatus::default()
+                },
+                SocketStatus { address: "tcp/127.0.0.1:81".into(), kept: true, ..SocketStatus::default() },
             ],
             generations: vec![GenerationStatus {
                 generation: 3,
@@ -107,8 +128,9 @@ mod tests {
         let answer = Answer { status: Some(status), ..Answer::done() };
         assert_eq!(
             text(&answer),
-            "server (pid 70), for 2 min, restarting\n  runs   ./server -v\n  holds  tcp/[::]:80 as web, 2 \
-             waiting\n  holds  udp/0.0.0.0:53\n  generation 3: serving for 9 s, pid 71 and 4 more; it says: busy\n"
+            "server (pid 70), for 2 min, restarting\n  runs   ./server -v\n  holds  tcp/[::]:80 as web, given; \
+             generations 2, 3 have it, 2 waiting\n  holds  udp/0.0.0.0:53, kept; generation 3 has it\n  holds  \
+             tcp/127.0.0.1:81, kept; no generation has it\n  generation 3: serving for 9 s, pid 71 and 4 more; it says: busy\n"
         );
     }
 }

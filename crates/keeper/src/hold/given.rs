@@ -2,9 +2,9 @@
 //! first, under their names.
 
 use super::held::Held;
+use super::keep::address_of;
 use super::listen_fds::{self, FIRST};
 use super::sys::descriptors;
-use rustix::net::getsockname;
 
 /// Takes them over. To be called once, before anything else opens descriptors.
 pub fn given() -> Vec<Held> {
@@ -16,18 +16,11 @@ pub fn given() -> Vec<Held> {
         // Copied above what a program is given, and closed on exec: the copy for the program is made later.
         let Ok(socket) = descriptors::adopt(number) else { break };
         let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
-        let address = match getsockname(&socket) {
-            Ok(address) => shown(address),
-            Err(_) => format!("descriptor {number}"),
+        let address = match address_of(&socket) {
+            Some(address) => address.to_string(),
+            None => format!("descriptor {number}"),
         };
         held.push(Held::new(name, address, socket));
     }
     held
-}
-
-fn shown(address: rustix::net::SocketAddrAny) -> String {
-    match std::net::SocketAddr::try_from(address) {
-        Ok(address) => address.to_string(),
-        Err(_) => "a unix socket".into(),
-    }
 }

@@ -4,9 +4,10 @@
 //! of all. A listener that a program shuts down listens again at once; what had waited in its queue is lost.
 
 use super::log::Step;
+use inuse_kernel::seccomp;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
-use rustix::net::{SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// The largest backlog: the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = i32::MAX;
@@ -49,6 +50,13 @@ impl Held {
     /// Whether a shutdown(2) would show in poll(2).
     pub(super) fn listens(&self) -> bool {
         self.listens
+    }
+
+    /// Connections that wait to be accepted, for TCP.
+    pub(super) fn queued(&self) -> Option<u32> {
+        let is_tcp = sockopt::socket_domain(&self.socket).is_ok_and(|domain| domain != AddressFamily::UNIX);
+        let queue = (self.listens && is_tcp).then(|| seccomp::queue(&self.socket).ok()).flatten();
+        queue.map(|queue| queue.waiting)
     }
 
     /// Makes it listen again, if it was shut down.
@@ -104,7 +112,6 @@ fn is_well(socket: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::AddressFamily;
     use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Which {
 pub enum Trouble {
     /// No supervisor fits.
     None,
+    /// Only such as were killed: their names and processes. What they left for `inuse ctl` is removed.
+    Killed(Vec<(String, u32)>),
     /// Several do: their names and processes.
     Several(Vec<(String, u32)>),
     /// It cannot be reached, or hung up.
@@ -34,15 +36,23 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::None => f.write_str("no 'inuse run' of this user is there that fits"),
+            Trouble::Killed(them) => write!(
+                f,
+                "the supervisor was killed: {}. What it ran may live on, and nobody restarts it: end that, then start \
+                 'inuse run' again",
+                listed(them)
+            ),
             Trouble::Several(them) => {
-                f.write_str("several are there; say which with --name or --pid: ")?;
-                let words: Vec<String> =
-                    them.iter().map(|(name, pid)| format!("{name} (pid {pid})")).collect();
-                f.write_str(&words.join(", "))
+                write!(f, "several are there; say which with --name or --pid: {}", listed(them))
             }
             Trouble::Io(error) => write!(f, "the supervisor does not answer: {error}"),
         }
     }
+}
+
+fn listed(them: &[(String, u32)]) -> String {
+    let words: Vec<String> = them.iter().map(|(name, pid)| format!("{name} (pid {pid})")).collect();
+    words.join(", ")
 }
 
 /// Asks a supervisor, and waits for its answer.
@@ -56,16 +66,20 @@ pub fn ask(place: &Place, which: &Which, verb: Verb) -> Result<Answer, Trouble> 
         Which::Pid(pid) => one.pid == *pid,
     };
     let all = place.all().map_err(Trouble::Io)?;
-    let mut live: Vec<(Reachable, UnixStream)> = Vec::new();
+    let (mut live, mut killed) = (Vec::new(), Vec::new());
     for one in all.into_iter().filter(fits) {
-        if let Ok(stream) = UnixStream::connect(&one.path) {
-            live.push((one, stream));
+        match UnixStream::connect(&one.path) {
+            Ok(stream) => live.push((one, stream)),
+            Err(_) if one.clear() => killed.push((one.name, one.pid)),
+            Err(_) => {}
         }
     }
     if live.len() > 1 {
         return Err(Trouble::Several(live.into_iter().map(|(one, _)| (one.name, one.pid)).collect()));
     }
-    let Some((_, stream)) = live.pop() else { return Err(Trouble::None) };
+    let Some((_, stream)) = live.pop() else {
+        return Err(if killed.is_empty() { Trouble::None } else { Trouble::Killed(killed) });
+    };
     exchange(stream, verb).map_err(Trouble::Io)
 }
 
@@ -83,6 +97,11 @@ fn exchange(mut stream: UnixStream, verb: Verb) -> io::Result<Answer> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before it answered"));
     }
     Ok(serde_json::from_slice(&answer)?)
+}
+
+/// Removes what supervisors left that were killed. Nothing depends on its coming to be.
+pub(super) fn clear(place: &Place) {
+    place.all().unwrap_or_default().into_iter().for_each(|one| _ = one.clear());
 }
 
 /// Whether somebody serves this path.

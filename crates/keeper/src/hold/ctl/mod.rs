@@ -55,20 +55,21 @@ pub(super) struct Asked {
 }
 
 impl Server {
-    /// Listens at a path that nobody serves.
-    pub(super) fn open(path: PathBuf) -> io::Result<Server> {
+    /// Listens in that place, where it also removes what others left that were killed.
+    pub(super) fn open(place: &Place, name: &str) -> io::Result<Server> {
+        client::clear(place);
+        let path = place.path(name, std::process::id());
+        if client::answers(&path) {
+            return Err(Errno::ADDRINUSE.into());
+        }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        let address = SocketAddrUnix::new(&path)?;
-        if bind(&socket, &address) == Err(Errno::ADDRINUSE) {
-            if client::answers(&path) {
-                return Err(Errno::ADDRINUSE.into());
-            }
-            // A supervisor that was killed left it; the directory is ours alone.
-            std::fs::remove_file(&path)?;
-            bind(&socket, &address)?;
-        }
+        // It has its name when it listens: who is refused there can be sure that nobody is behind it.
+        let unnamed = path.with_extension("new");
+        let _ = std::fs::remove_file(&unnamed);
+        bind(&socket, &SocketAddrUnix::new(&unnamed)?)?;
         listen(&socket, i32::try_from(MOST).unwrap_or(16))?;
+        std::fs::rename(&unnamed, &path)?;
         Ok(Server { socket, path, connections: Vec::new(), next: 1 })
     }
 

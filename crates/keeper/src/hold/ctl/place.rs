@@ -3,10 +3,11 @@
 //! That is `$XDG_RUNTIME_DIR`, else `/run/user/UID`, else a directory in `/tmp` that must be proven to be the
 //! user's own and closed to everybody else.
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, mkdirat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, mkdirat, statat};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// The longest name of a supervisor: a unix path has 107 bytes.
@@ -59,6 +60,27 @@ impl Place {
         }
         all.sort_by(|a, b| (&a.name, a.pid).cmp(&(&b.name, b.pid)));
         Ok(all)
+    }
+}
+
+impl Reachable {
+    /// Whether a supervisor left it that was killed, for it was listening before it had this name: a socket file of this
+    /// user at which nobody answers. Such a one is removed.
+    pub(super) fn clear(&self) -> bool {
+        let look = || statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let Some(found) = look() else { return false };
+        let is_socket = FileType::from_raw_mode(found.st_mode) == FileType::Socket;
+        let is_ours = found.st_uid == rustix::process::geteuid().as_raw();
+        let refuses = || {
+            UnixStream::connect(&self.path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        let is_it = |now: Stat| (now.st_dev, now.st_ino) == (found.st_dev, found.st_ino);
+        is_socket
+            && is_ours
+            && refuses()
+            && look().is_some_and(is_it)
+            && std::fs::remove_file(&self.path).is_ok()
     }
 }
 

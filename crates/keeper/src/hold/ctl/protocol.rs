@@ -80,13 +80,23 @@ pub struct Status {
 /// An address that is held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketStatus {
-    /// Its name.
-    pub name: String,
-    /// Where.
+    /// Its name for the program, where it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where, as it is written on a command line.
     pub address: String,
+    /// `tcp`, `udp`, `unix`, `unix-dgram` or `unix-seqpacket`; `None` for another family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The program bound it, and it is kept; else it is given to the program.
+    pub kept: bool,
+    /// Whether connections are accepted.
+    pub listening: bool,
     /// Connections that wait to be accepted; `None` where there is no such queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued: Option<u32>,
+    /// The living generations that have it, oldest first.
+    pub generations: Vec<u32>,
 }
 
 /// One generation.

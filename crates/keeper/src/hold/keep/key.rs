@@ -97,6 +97,11 @@ pub(super) struct Key {
     pub(super) v6only: bool,
 }
 
+/// The address of a bound socket; `None` for kinds that are not kept.
+pub(in crate::hold) fn address_of(socket: impl AsFd) -> Option<Address> {
+    Key::of(socket).ok().flatten().map(|key| key.address())
+}
+
 impl Key {
     /// The key that this socket would have, bound to that name. `None` for kinds that are not kept.
     pub(super) fn bound_to(socket: impl AsFd, name: Name) -> Result<Option<Key>, Errno> {

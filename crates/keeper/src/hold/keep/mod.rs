@@ -32,6 +32,7 @@ pub use enter::{enter, set_uid_obstacle};
 pub use event::{Bind, Event, Kept};
 pub use handler::handler_main;
 pub use keeper::{KeepOptions, Keeper};
+pub(super) use key::address_of;
 
 /// A run of the program that is supervised; the supervisor counts them.
 pub type Generation = u32;

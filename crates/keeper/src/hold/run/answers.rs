@@ -5,10 +5,11 @@ use crate::hold::UNNAMED;
 use crate::hold::ctl::Server;
 use crate::hold::ctl::protocol::{Answer, GenerationStatus, SocketStatus, Status, Verb};
 use crate::hold::held::Held;
-use crate::hold::keep::Kept;
+use crate::hold::keep::{Kept, address_of};
 use crate::hold::listeners::Listeners;
 use crate::hold::output::Tail;
 use crate::hold::supervise::{Asker, Event, Failure, Phase, Tell};
+use inuse_rules::Address;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
@@ -109,15 +110,25 @@ impl Supervisor<'_> {
             });
         }
         let shown = |word: &OsString| inuse_rules::address::escape(word.as_bytes());
-        let socket = |held: &Held| SocketStatus {
-            name: held.name.clone(),
+        let alive: Vec<u32> = generations.iter().map(|generation| generation.generation).collect();
+        let named = |name: String| Some(name).filter(|name| name != UNNAMED);
+        let given = |held: &Held| SocketStatus {
+            name: named(held.name.clone()),
             address: held.address.clone(),
-            queued: None,
+            protocol: address_of(held).map(|address| protocol(&address).into()),
+            kept: false,
+            listening: held.listens(),
+            queued: held.queued(),
+            generations: alive.clone(),
         };
         let kept = |kept: Kept| SocketStatus {
-            name: kept.name.unwrap_or_else(|| UNNAMED.into()),
+            protocol: Some(protocol(&kept.address).into()),
+            name: kept.name.and_then(named),
             address: kept.address.to_string(),
+            kept: true,
+            listening: kept.listening,
             queued: kept.queue.map(|(waiting, _)| waiting),
+            generations: kept.generations,
         };
         let all_kept = self.listeners.as_ref().map(Listeners::status).unwrap_or_default();
         Status {
@@ -126,7 +137,7 @@ impl Supervisor<'_> {
             uptime_ms: ms(self.began.elapsed()),
             command: self.options.command.iter().map(shown).collect(),
             restarting: self.machine.is_restarting(),
-            sockets: self.options.sockets.iter().map(socket).chain(all_kept.into_iter().map(kept)).collect(),
+            sockets: self.options.sockets.iter().map(given).chain(all_kept.into_iter().map(kept)).collect(),
             generations,
         }
     }
@@ -136,6 +147,14 @@ impl Supervisor<'_> {
         for connection in std::mem::take(&mut self.stops_asked) {
             self.answer(connection, &answer);
         }
+    }
+}
+
+/// The word of the command line.
+fn protocol(address: &Address) -> &'static str {
+    match address {
+        Address::Inet { transport, .. } => transport.name(),
+        Address::Unix { kind, .. } => kind.scheme(),
     }
 }
 

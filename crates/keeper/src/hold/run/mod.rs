@@ -122,8 +122,7 @@ impl<'a> Supervisor<'a> {
         let signals = Signals::read(&READ)?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let watch = if options.watch.is_empty() { None } else { Some(Watch::new(&options.watch)?) };
-        let place = options.place.as_ref().map(|place| place.path(&options.name, std::process::id()));
-        let server = place.map(Server::open);
+        let server = options.place.as_ref().map(|place| Server::open(place, &options.name));
         let mut seed = [0u8; 8];
         rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
         let machine = Machine::new(options.rules.clone(), u64::from_ne_bytes(seed));

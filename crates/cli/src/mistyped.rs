@@ -1,12 +1,28 @@
-//! A mistyped verb, which reads as an address without a port: which verb was meant.
+//! A mistyped verb, or one of other tools, which reads as an address without a port: which verb was meant.
 
 use crate::args::Cli;
 use clap::CommandFactory;
 use inuse_rules::written::Mistake;
 
-/// Names the verb that a word is nearly, if it is one.
+/// What people type who know other tools, and what it is here.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("restart", "inuse ctl restart"),
+    ("reload", "inuse ctl restart"),
+    ("status", "inuse ctl status"),
+    ("stop", "inuse ctl stop' for what 'inuse run' runs, 'inuse free …"),
+    ("start", "inuse run -- …"),
+    ("kill", "inuse free …"),
+    ("list", "inuse ls"),
+    ("show", "inuse ls"),
+];
+
+/// Names the verb that a word is nearly, or stands for, if it is one.
 pub fn hint(mistake: Mistake) -> Mistake {
     let word = mistake.text.to_ascii_lowercase();
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(there, _)| *there == word) {
+        let wrong = "this is neither a verb nor an address".to_owned();
+        return Mistake { wrong, right: format!("did you mean '{here}'?"), ..mistake };
+    }
     let verbs = Cli::command();
     let nearest = verbs
         .get_subcommands()
@@ -92,7 +108,10 @@ mod tests {
     fn mistyped_verbs_are_recognised() {
         let check = |word: &str, verb: Option<&str>| {
             let hinted = hint(inuse_rules::written::parse(word).expect_err("no address"));
-            let expect = verb.map(|verb| format!("did you mean 'inuse {verb} …'?"));
+            let expect = verb.map(|verb| match verb.contains(' ') {
+                true => format!("did you mean '{verb}'?"),
+                false => format!("did you mean 'inuse {verb} …'?"),
+            });
             assert_eq!(
                 Some(&hinted.right).filter(|right| right.contains("did you")),
                 expect.as_ref(),
@@ -105,6 +124,10 @@ mod tests {
         check("Next", Some("next"));
         check("wiat", Some("wait"));
         check("fre", Some("free"));
+        check("restart", Some("inuse ctl restart"));
+        check("Status", Some("inuse ctl status"));
+        check("kill", Some("inuse free …"));
+        check("stop", Some("inuse ctl stop' for what 'inuse run' runs, 'inuse free …"));
         check("localhost", None);
         check("", None);
         check("99999", None);

@@ -71,6 +71,22 @@ fn addresses_with_commas_between_are_words_of_their_own() {
 }
 
 #[test]
+fn words_of_other_tools_are_answered_in_one_line() {
+    let check = |arguments: &[&str], right: &str| {
+        let ran = inuse(arguments);
+        let word = arguments[0];
+        let said =
+            format!("inuse: '{word}': this is neither a verb nor an address; did you mean '{right}'?\n");
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(2), "", said.as_str()));
+    };
+    check(&["restart"], "inuse ctl restart");
+    check(&["restart", "web"], "inuse ctl restart");
+    check(&["status"], "inuse ctl status");
+    check(&["kill", "8080"], "inuse free …");
+    check(&["list"], "inuse ls");
+}
+
+#[test]
 fn explain_and_next_speak_json() {
     let schema = |name: &str| -> serde_json::Value {
         let path = format!("{}/../../docs/schema/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -72,9 +72,10 @@ fn inside(arguments: &EmptyArgs, machine: &Machine) -> io::Result<bool> {
     let promises: Vec<Bar> = promises.into_iter().flatten().collect();
     let section = format!(
         "## An empty host\n\nPid, mount and network namespaces in which there are one server, the measuring program, \
-         and the program that is asked: what starting up costs. {rounds} rounds; every timed answer was held against \
+         and the program that is asked: what starting up costs. {}; every timed answer was held against \
          what was staged. Behind each median and ratio stand the lowest and the highest; \
          processor time is that of all threads, which a busy machine lengthens least.\n\nWho has this port?\n\n{}\nWhat listens?\n\n{}{}\nThe bars:\n\n{}\n{}",
+        report::rounds(rounds),
         report::table(&who),
         report::table(&what),
         report::wrong_answers(&[&who, &what]),

@@ -76,9 +76,9 @@ pub(super) fn run(arguments: &GrowthArgs) -> io::Result<bool> {
     let mut section = format!(
         "## Growth\n\n![Time until it is known who has a port, by the number of open descriptors]({})\n\n\
          Who has this port, asked by root, while the host grows: processes of {FDS_A_PROCESS} descriptors, \
-         {SOCKETS_A_PROCESS} of them ends of connections. {} rounds at each point; medians in milliseconds.\n\n",
+         {SOCKETS_A_PROCESS} of them ends of connections. {} at each point; medians in milliseconds.\n\n",
         arguments.svg.file_name().unwrap_or_default().display(),
-        arguments.rounds,
+        report::rounds(arguments.rounds.into()),
     );
     section.push_str(&table(&points, &lines));
     section.push_str(&report::wrong_answers(&all));

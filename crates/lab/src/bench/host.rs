@@ -118,11 +118,11 @@ fn crowded(arguments: &HostArgs, size: &Size, runner: Runner, machine: &Machine)
     promises.push(Some(Bar::under_mib("The binary", binary / 1024, 6)));
     let promises: Vec<Bar> = promises.into_iter().flatten().collect();
     let section = format!(
-        "## {title}\n\n{staged}; asked by {by}. {} rounds, in each every program once; every timed answer was held \
+        "## {title}\n\n{staged}; asked by {by}. {}, in each every program once; every timed answer was held \
          against what was staged. Behind each median and ratio stand the lowest and the highest; \
          processor time is that of all threads, which a busy machine lengthens least.\n\nWho has this port?\n\n{}\nWhat listens?\n\n{}{}\n\
          The bars:\n\n{}\n{}",
-        rounds,
+        report::rounds(rounds),
         report::table(&who),
         report::table(&what),
         report::wrong_answers(&[&who, &what]),

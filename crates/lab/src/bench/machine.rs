@@ -2,7 +2,7 @@
 
 use super::sample::Samples;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What was there before the measurement began.
@@ -10,6 +10,15 @@ use std::process::{Command, Stdio};
 pub(super) struct Machine {
     load: String,
     processes: usize,
+}
+
+/// A program whose version stands in a paragraph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    pub(super) path: PathBuf,
+    /// What prints its version.
+    pub(super) version: &'static str,
 }
 
 impl Machine {
@@ -20,6 +29,18 @@ impl Machine {
 
     /// A paragraph: the day, the machine, its load before and after, the programs.
     pub(super) fn paragraph(&self, samples: &[&[Samples]], absent: &[&str]) -> String {
+        let mut programs: Vec<Program> = Vec::new();
+        for Samples { tool, path, .. } in samples.iter().flat_map(|samples| samples.iter()) {
+            let program = Program { name: tool.program, path: path.clone(), version: tool.version };
+            if !programs.contains(&program) {
+                programs.push(program);
+            }
+        }
+        self.about(&programs, absent)
+    }
+
+    /// The same with any programs.
+    pub(super) fn about(&self, programs: &[Program], absent: &[&str]) -> String {
         let day = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
         let kernel = read("/proc/sys/kernel/osrelease");
         let cpuinfo = read("/proc/cpuinfo");
@@ -31,30 +52,28 @@ impl Machine {
         let build = if cfg!(debug_assertions) { ", **a debug build: its figures mean nothing**" } else { "" };
         let mut text = format!(
             "{day}, Linux {kernel}, {count} × {model}, {} GiB; load average (1, 5, 15 minutes) {} before and {} after, \
-             {} other processes{build}. ",
+             {} other processes{build}.",
             memory / (1024 * 1024),
             self.load,
             load(),
             self.processes,
         );
-        let mut seen: Vec<&str> = Vec::new();
-        for samples in samples.iter().flat_map(|samples| samples.iter()) {
-            if !seen.contains(&samples.tool.program) {
-                let first = if seen.is_empty() { "" } else { ", " };
-                text.push_str(&format!(
-                    "{first}{}",
-                    version(&samples.path, samples.tool.version, samples.tool.program)
-                ));
-                seen.push(samples.tool.program);
-            }
+        let mut words: Vec<String> = Vec::new();
+        if !programs.is_empty() {
+            let versions =
+                programs.iter().map(|program| version(&program.path, program.version, program.name));
+            words.push(versions.collect::<Vec<_>>().join(", "));
         }
         let mut absent = absent.to_vec();
         absent.sort_unstable();
         absent.dedup();
         if !absent.is_empty() {
-            text.push_str(&format!("; not installed: {}", absent.join(", ")));
+            words.push(format!("not installed: {}", absent.join(", ")));
         }
-        text.push_str(".\n");
+        if !words.is_empty() {
+            text.push_str(&format!(" {}.", words.join("; ")));
+        }
+        text.push('\n');
         text
     }
 }

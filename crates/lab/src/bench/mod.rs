@@ -7,10 +7,12 @@
 mod answer;
 mod bars;
 mod empty;
+mod filter;
 mod growth;
 mod host;
 mod machine;
 mod plot;
+mod put;
 mod report;
 mod restart;
 pub(crate) mod sample;
@@ -44,6 +46,16 @@ enum Act {
     Upper(upper::UpperArgs),
     /// A server that is restarted under a load, in the ways that people have
     Restart(restart::RestartArgs),
+    /// What the filter of `inuse run` costs: each bind and listen, and the data path
+    Filter(filter::FilterArgs),
+    /// Puts a section from standard input into the document, with the machine
+    Put(put::PutArgs),
+    /// The program that `filter` runs: binds and listens
+    #[command(hide = true)]
+    BindAndListen(filter::BindArgs),
+    /// The server that `filter` runs
+    #[command(hide = true)]
+    Echo(filter::EchoArgs),
 }
 
 /// The words of every measurement.
@@ -82,6 +94,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Act::Growth(arguments) => growth::run(&arguments),
         Act::Upper(arguments) => upper::run(&arguments),
         Act::Restart(arguments) => restart::run(&arguments),
+        Act::Filter(arguments) => filter::run(&arguments),
+        Act::Put(arguments) => put::run(&arguments),
+        Act::BindAndListen(arguments) => filter::binds(&arguments),
+        Act::Echo(arguments) => filter::echo(&arguments),
     };
     match done {
         Ok(all_right) => u8::from(!all_right),

@@ -33,6 +33,11 @@ fn with_section(old: &str, name: &str, section: &str) -> String {
     }
 }
 
+/// `1 round`, `2 rounds`.
+pub(super) fn rounds(count: usize) -> String {
+    format!("{count} round{}", if count == 1 { "" } else { "s" })
+}
+
 /// A row for each program; the first is what the others are compared with.
 pub(super) fn table(samples: &[Samples]) -> String {
     let Some(first) = samples.first() else { return String::new() };

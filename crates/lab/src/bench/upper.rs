@@ -37,8 +37,7 @@ pub(super) fn run(arguments: &UpperArgs) -> io::Result<bool> {
     std::fs::create_dir(&scratch)?;
     let measured = measure(arguments.rounds.into(), Duration::from_millis(arguments.time), &scratch);
     std::fs::remove_dir_all(&scratch)?;
-    let about = machine.paragraph(&[], &[]);
-    let section = section(&measured?, arguments.time, about.trim_end_matches([' ', '.', '\n']));
+    let section = section(&measured?, arguments.time, &machine.about(&[], &[]));
     io::stdout().write_all(section.as_bytes())?;
     if !arguments.no_report {
         report::put(&arguments.report, "upper", &section)?;
@@ -59,11 +58,11 @@ fn section(measured: &Measured, time: u64, about: &str) -> String {
     };
     format!(
         "## Teaching server upper\n\n`inuse lab serve upper` beside a plain epoll server in C of the same behaviour \
-         (`crates/lab/src/teach/upper.c`, gcc -O2), in turns, {} rounds of {time} ms for each figure; the client is \
+         (`crates/lab/src/teach/upper.c`, gcc -O2), in turns, {} of {time} ms for each figure; the client is \
          the same process. A connection is one line there, its answer back, and the close; the bytes are those that \
          come back on four connections at once, each looked at. Medians, with the slowest and the fastest round.\n\n\
-         | | upper | plain C | ratio | aim {AIM} |\n|---|---:|---:|---:|---|\n{}{}\n{about}.\n",
-        measured.ours.len(),
+         | | upper | plain C | ratio | aim {AIM} |\n|---|---:|---:|---:|---|\n{}{}\n{about}",
+        report::rounds(measured.ours.len()),
         row("connections a second", |round| round.connections, connections),
         row("MB a second", |round| round.bytes / 1e6, bytes),
     )
@@ -80,7 +79,7 @@ mod tests {
             ours: vec![round(90.0, 2e6), round(100.0, 1e6), round(95.0, 3e6)],
             other: vec![round(100.0, 4e6), round(90.0, 4e6), round(110.0, 5e6)],
         };
-        let section = section(&measured, 500, "here");
+        let section = section(&measured, 500, "here.\n");
         assert!(
             section.contains("| connections a second | 95 (90–100) | 100 (90–110) | 0.95 | kept |"),
             "{section}"

@@ -83,7 +83,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Tally) {
+    /// Adds what another load counted.
+    pub fn add(&mut self, other: &Tally) {
         self.ok += other.ok;
         self.slow += other.slow;
         self.worst = self.worst.max(other.worst);

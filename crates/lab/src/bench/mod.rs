@@ -18,6 +18,7 @@ mod restart;
 pub(crate) mod sample;
 mod tool;
 mod upper;
+mod zoo;
 
 use crate::ROLE;
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +49,8 @@ enum Act {
     Restart(restart::RestartArgs),
     /// What the filter of `inuse run` costs: each bind and listen, and the data path
     Filter(filter::FilterArgs),
+    /// Programs that people run, under `inuse run`, restarted and killed under a load
+    Zoo(zoo::ZooArgs),
     /// Puts a section from standard input into the document, with the machine
     Put(put::PutArgs),
     /// The program that `filter` runs: binds and listens
@@ -95,6 +98,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Act::Upper(arguments) => upper::run(&arguments),
         Act::Restart(arguments) => restart::run(&arguments),
         Act::Filter(arguments) => filter::run(&arguments),
+        Act::Zoo(arguments) => zoo::run(&arguments),
         Act::Put(arguments) => put::run(&arguments),
         Act::BindAndListen(arguments) => filter::binds(&arguments),
         Act::Echo(arguments) => filter::echo(&arguments),

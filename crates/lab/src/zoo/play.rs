@@ -2,7 +2,7 @@
 
 use super::programs::{Program, Way};
 use super::supervisor::{Scratch, Supervisor, run, send, tree};
-use crate::load::{Load, Plan, Tally, connect, finish};
+use crate::load::{Load, PATIENCE, Plan, Tally, ask, connect, finish};
 use rustix::process::Signal;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -51,6 +51,14 @@ pub fn play(inuse: &Path, program: &Program, at: SocketAddr, rounds: Rounds) -> 
     let mut supervisor =
         Supervisor::start(inuse, run(inuse, &options, &words)).map_err(|error| error.to_string())?;
     supervisor.ready(1)?;
+    // A first one that listens only after a second is taken for ready before it does.
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = ask(at, program.speaks) {
+        if Instant::now() > until {
+            return Err(format!("no answer at all: {error}\n{}", supervisor.log()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let mut figures = Figures::default();
     let slow = if program.slow { 2 } else { 0 };
     let plan = Plan { slow, ..Plan::new(at, program.speaks) };

@@ -19,6 +19,9 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 610.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 380.0;
+/// The shortest and the longest time that the plot has room for, in milliseconds.
+const LEAST: f64 = 0.1;
+const MOST: f64 = 1e6;
 /// What a label needs in height.
 const LABEL: f64 = 18.0;
 
@@ -37,21 +40,24 @@ const STYLES: [(&str, &str, &str); 7] = [
 pub(super) fn draw(lines: &[Line]) -> String {
     let all = || lines.iter().flat_map(|line| line.points.iter().copied());
     let most_fds = all().map(|(fds, _)| fds).fold(1.0, f64::max);
-    let low = decade(all().map(|(_, ms)| ms).fold(f64::INFINITY, f64::min).clamp(0.1, 1e6)).floor();
-    let high = decade(all().map(|(_, ms)| ms).fold(0.1, f64::max)).ceil().max(low + 1.0);
+    let heights = heights(
+        all().map(|(_, ms)| ms).fold(f64::INFINITY, f64::min),
+        all().map(|(_, ms)| ms).fold(LEAST, f64::max),
+    );
+    let low = heights.first().copied().unwrap_or(LEAST).log10();
+    let high = heights.last().copied().unwrap_or(LEAST).log10().max(low + 0.1);
     let x = |fds: f64| LEFT + (RIGHT - LEFT) * fds / most_fds;
-    let y = |ms: f64| BOTTOM - (BOTTOM - TOP) * (decade(ms.max(0.1)) - low) / (high - low);
+    let y = |ms: f64| BOTTOM - (BOTTOM - TOP) * (ms.max(LEAST).log10() - low) / (high - low);
 
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
          aria-label=\"Milliseconds until it is known who has a port, by the number of open descriptors\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\">\n<style>\n{}</style>\n\
          <rect class=\"page\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\n\
-         <text class=\"ink\" x=\"{LEFT}\" y=\"22\">Milliseconds until it is known who has a port</text>\n",
+         <text class=\"ink\" x=\"{LEFT}\" y=\"22\">Milliseconds until it is known who has a port (logarithmic)</text>\n",
         styles()
     );
-    for exponent in low as i32..=high as i32 {
-        let value = 10_f64.powi(exponent);
+    for value in heights {
         let at = y(value);
         let _ = writeln!(
             svg,
@@ -61,14 +67,13 @@ pub(super) fn draw(lines: &[Line]) -> String {
             at + 4.0
         );
     }
-    for part in 0..=5 {
-        let fds = most_fds * f64::from(part) / 5.0;
+    for fds in marks(most_fds) {
         let _ = writeln!(
             svg,
-            "<text class=\"ink\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{:.0}</text>",
+            "<text class=\"ink\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             x(fds),
             BOTTOM + 20.0,
-            fds
+            grouped(fds)
         );
     }
     let _ = writeln!(
@@ -101,8 +106,36 @@ pub(super) fn draw(lines: &[Line]) -> String {
     svg
 }
 
-fn decade(milliseconds: f64) -> f64 {
-    milliseconds.log10()
+/// The heights that have a line: 1, 2 and 5 in each decade, from the last below the lowest value to the first above
+/// the highest.
+fn heights(lowest: f64, highest: f64) -> Vec<f64> {
+    let (lowest, highest) = (lowest.clamp(LEAST, MOST), highest.clamp(LEAST, MOST));
+    let all = (-1..=6).flat_map(|exponent| [1.0, 2.0, 5.0].map(|step| step * 10_f64.powi(exponent)));
+    let all: Vec<f64> = all.collect();
+    let from = all.iter().rposition(|&value| value <= lowest).unwrap_or(0);
+    let to = all.iter().position(|&value| value >= highest).unwrap_or(all.len() - 1);
+    all.into_iter().take(to.max(from + 1) + 1).skip(from).collect()
+}
+
+/// Round numbers from nothing up to the most, at most six of them.
+fn marks(most: f64) -> Vec<f64> {
+    let decade = 10_f64.powf((most / 5.0).max(1.0).log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade).into_iter().find(|step| most / step < 6.0);
+    let step = step.unwrap_or(most);
+    (0..6).map(|count| step * f64::from(count)).take_while(|&mark| mark <= most).collect()
+}
+
+/// `100 000`, with a space that does not break.
+fn grouped(number: f64) -> String {
+    let plain = format!("{number:.0}");
+    let mut text = String::new();
+    for (at, digit) in plain.chars().enumerate() {
+        if at > 0 && (plain.len() - at).is_multiple_of(3) {
+            text.push('\u{a0}');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn styles() -> String {
@@ -164,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn axes_have_round_numbers() {
+        assert_eq!(heights(33.9, 1460.2), [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]);
+        assert_eq!(heights(5.0, 5.0), [5.0, 10.0]);
+        assert_eq!(heights(f64::INFINITY, 0.1).len(), 2);
+        assert_eq!(marks(100_698.0), [0.0, 2e4, 4e4, 6e4, 8e4, 1e5]);
+        assert_eq!(marks(144_000.0), [0.0, 5e4, 1e5]);
+        assert_eq!(marks(1.0), [0.0, 1.0]);
+        assert_eq!(grouped(100_000.0), "100\u{a0}000");
+        assert_eq!(grouped(20.0), "20");
+    }
+
+    #[test]
     fn every_line_is_there_and_named() {
         let line =
             |name: &str, ms: f64| Line { name: name.into(), points: vec![(1e4, ms), (1e5, ms * 10.0)] };
@@ -171,7 +216,7 @@ mod tests {
         assert_eq!(svg.matches("<polyline").count(), 2);
         assert!(svg.contains(">a &lt;PORT&gt;</text>") && svg.contains(">b</text>"), "{svg}");
         assert!(
-            svg.contains(">1</text>") && svg.contains(">10000</text>") && svg.contains(">100000</text>"),
+            svg.contains(">2</text>") && svg.contains(">2000</text>") && svg.contains(">100\u{a0}000</text>"),
             "{svg}"
         );
         assert!(svg.contains("prefers-color-scheme: dark"));

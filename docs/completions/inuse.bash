@@ -485,7 +485,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__ls)
-            opts="-a -h --all --port --pid --user --program --state --proto --unit --container --netns --all-netns --json --no-color --help"
+            opts="-a -v -h --all --port --pid --user --program --state --proto --unit --container --netns --all-netns --verbose --json --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

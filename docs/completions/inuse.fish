@@ -113,6 +113,7 @@ complete -c inuse -n "__fish_inuse_using_subcommand ls" -l container -d 'Only wh
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l netns -d 'Look in this network namespace: a name of \'ip netns\', a process id or a path' -r
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -s a -l all -d 'Every socket: also connections, TIME_WAIT, what is only bound, and unix sockets that do not listen'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l all-netns -d 'Look in every network namespace that can be found'
+complete -c inuse -n "__fish_inuse_using_subcommand ls" -s v -l verbose -d 'A row for each socket, with its queues, its user and its inode'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l json -d 'Print JSON (schema inuse.ls/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'

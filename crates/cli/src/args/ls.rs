@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   inuse ls                              what listens, and who it is; sudo shows everybody's
+  inuse ls 8080                         on this port
   inuse ls --port 3000-3999,8080        on these ports
   inuse ls --program node --user tom    of this program and user
   inuse ls --all --port 443             every socket of the port, also connections
@@ -26,6 +27,10 @@ Exit status:
 /// The words of `inuse ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
+    /// Only these local ports, as with --port: 8080, :8080, 3000-3999
+    #[arg(value_name = "PORT", value_delimiter = ',', value_parser = port_alone)]
+    pub ports: Vec<RangeInclusive<u16>>,
+
     /// Every socket: also connections, TIME_WAIT, what is only bound, and unix sockets that do not listen
     #[arg(short, long)]
     pub all: bool,
@@ -70,6 +75,10 @@ pub struct LsArgs {
     #[arg(long)]
     pub all_netns: bool,
 
+    /// A row for each socket, with its queues, its user and its inode
+    #[arg(short, long, conflicts_with = "json")]
+    pub verbose: bool,
+
     /// Print JSON (schema inuse.ls/1)
     #[arg(long)]
     pub json: bool,
@@ -105,6 +114,15 @@ fn ports(written: &str) -> Result<RangeInclusive<u16>, String> {
     if range.is_empty() { Err("the range ends before it begins".to_owned()) } else { Ok(range) }
 }
 
+/// A port that stands alone, perhaps as in an address. Whoever wrote something else means another filter.
+fn port_alone(written: &str) -> Result<RangeInclusive<u16>, String> {
+    ports(written.strip_prefix(':').unwrap_or(written)).map_err(|_| {
+        "no port and no range of ports; by other traits the list is filtered with --program, --user, --pid, --state, \
+         --proto, --unit and --container, and 'inuse why' explains an address"
+            .to_owned()
+    })
+}
+
 /// A state by the name that the views use, or as ss(8) and netstat(8) write it.
 fn state(written: &str) -> Result<State, String> {
     let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_uppercase();
@@ -137,6 +155,20 @@ mod tests {
         check("-", None);
         check("http", None);
         check("1-2-3", None);
+    }
+
+    #[test]
+    fn ports_that_stand_alone() {
+        let check = |text: &str, expect: Option<RangeInclusive<u16>>| {
+            assert_eq!(port_alone(text).ok(), expect, "{text}");
+        };
+        check("8080", Some(8080..=8080));
+        check(":8080", Some(8080..=8080));
+        check("3000-3999", Some(3000..=3999));
+        check("127.0.0.1:8080", None);
+        check("::8080", None);
+        check("node", None);
+        check("", None);
     }
 
     #[test]

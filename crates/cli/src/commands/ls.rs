@@ -37,7 +37,7 @@ pub fn run(args: &LsArgs, output: &mut Output) -> ExitStatus {
     if args.json {
         ls_json::document(&seen, output);
     } else {
-        ls::table(&seen.found, output);
+        ls::table(&seen.found, args.verbose, output);
         output.flush();
         let words = std::env::args_os().skip(1).map(OsString::into_vec);
         for line in ls::closing(&seen, &options.filter, &as_root(words, own_path())) {
@@ -61,7 +61,7 @@ fn filter(args: &LsArgs) -> Result<Filter, String> {
     let patterns = |written: &[OsString]| written.iter().map(|word| Pattern::new(word.as_bytes())).collect();
     Ok(Filter {
         all: args.all,
-        ports: args.port.clone(),
+        ports: [args.ports.as_slice(), &args.port].concat(),
         states: args.state.clone(),
         protocols: args.proto.iter().copied().map(Into::into).collect(),
         pids: args.pid.clone(),

@@ -19,10 +19,24 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 const HEADING: Style = Style::new().bold();
 
-const HEAD: [&str; 10] =
-    ["PROTO", "ADDRESS", "REMOTE", "STATE", "PID", "USER", "PROGRAM", "UNIT", "CONTAINER", "NETNS"];
+const HEAD: [&str; 14] = [
+    "PROTO",
+    "ADDRESS",
+    "REMOTE",
+    "STATE",
+    "RECV-Q",
+    "SEND-Q",
+    "UID",
+    "INODE",
+    "PID",
+    "USER",
+    "PROGRAM",
+    "UNIT",
+    "CONTAINER",
+    "NETNS",
+];
 const ADDRESS: usize = 1;
-const PID: usize = 4;
+const PID: usize = 8;
 /// Columns from here on give way to a narrow terminal: what stands before them is an address.
 const FIRST_NAME: usize = PID;
 /// The longest IPv6 address with its port: a longer unix path pushes the rest of its own row aside.
@@ -40,22 +54,23 @@ const CHUNK: usize = 32 * 1024;
 type Cells = [String; HEAD.len()];
 
 /// Writes the table; nothing where there is no row.
-pub fn table(table: &Table, output: &mut Output) {
+pub fn table(table: &Table, verbose: bool, output: &mut Output) {
     let terminal = output.terminal();
-    write(table, terminal, &mut |text| output.data(text));
+    write(table, verbose, terminal, &mut |text| output.data(text));
 }
 
-/// The table in chunks of whole lines, fitted to that many columns.
-pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
+/// The table in chunks of whole lines, fitted to that many columns. `verbose`: each socket has a row, with its
+/// own traits.
+pub fn write(table: &Table, verbose: bool, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
     if table.rows.is_empty() {
         return;
     }
     // Made twice rather than kept: there may be a hundred thousand of them.
-    let states = table.rows.iter().any(|row| !row.serves());
+    let detail = Detail { states: table.rows.iter().any(|row| !row.serves()), verbose };
     let mut widths = [0; HEAD.len()];
     let mut widest_inet = 0;
-    for line in lines(table) {
-        let cells = cells(table, &line, states);
+    for line in lines(table, verbose) {
+        let cells = cells(table, &line, detail);
         if line.first().is_some_and(|row| row.address.port().is_some()) {
             widest_inet = cells[ADDRESS].width().max(widest_inet);
         }
@@ -70,8 +85,8 @@ pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
     fit(&mut widths, widest_inet.max(HEAD[ADDRESS].len()), columns);
     let head = text_line(&HEAD.map(String::from), &widths);
     let mut text = format!("{HEADING}{}{HEADING:#}\n", head.trim_end());
-    for line in lines(table) {
-        text.push_str(text_line(&cells(table, &line, states), &widths).trim_end());
+    for line in lines(table, verbose) {
+        text.push_str(text_line(&cells(table, &line, detail), &widths).trim_end());
         text.push('\n');
         if text.len() > CHUNK {
             out(&text);
@@ -79,6 +94,15 @@ pub fn write(table: &Table, columns: Option<usize>, out: &mut dyn FnMut(&str)) {
         }
     }
     out(&text);
+}
+
+/// Which columns are filled besides those of every table.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// Not everything listens.
+    states: bool,
+    /// What tells one socket from another.
+    verbose: bool,
 }
 
 /// What is said behind the table: that it is empty, and what could not be seen. `as_root` is the same question
@@ -120,12 +144,13 @@ fn sockets(count: usize) -> String {
     if count == 1 { "1 socket".into() } else { format!("{count} sockets") }
 }
 
-/// Rows that make one line: of one address, waiting for others, by the same programs.
-fn lines(table: &Table) -> impl Iterator<Item = Vec<Row>> {
+/// Rows that make one line: of one address, waiting for others, by the same programs; each alone, where that is
+/// asked for.
+fn lines(table: &Table, alone: bool) -> impl Iterator<Item = Vec<Row>> {
     let mut rows = table.rows.iter().peekable();
     std::iter::from_fn(move || {
         let mut line = vec![rows.next()?];
-        while let Some(row) = rows.next_if(|row| same_service(table, &line[0], row)) {
+        while let Some(row) = rows.next_if(|row| !alone && same_service(table, &line[0], row)) {
             line.push(row);
         }
         Some(line)
@@ -148,7 +173,7 @@ fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
         && named(a) == named(b)
 }
 
-fn cells(table: &Table, rows: &[Row], states: bool) -> Cells {
+fn cells(table: &Table, rows: &[Row], detail: Detail) -> Cells {
     let Some(row) = rows.first() else { return Cells::default() };
     let mut holders: Vec<(u32, Option<&Process>)> = rows.iter().flat_map(|row| table.holders(row)).collect();
     holders.sort_by_key(|(pid, _)| *pid);
@@ -157,13 +182,21 @@ fn cells(table: &Table, rows: &[Row], states: bool) -> Cells {
         Address::Inet { transport, .. } => (local(table, row), transport.name()),
         Address::Unix { kind, name } => (unix(name), kind.scheme()),
     };
-    let state = if states { row.state.name() } else { "" };
+    let state = if detail.states { row.state.name() } else { "" };
+    let own = |number: Option<u64>| match detail.verbose {
+        true => number.map_or("-".into(), |number| number.to_string()),
+        false => String::new(),
+    };
     let remote = row.remote.map(|remote| remote.to_string());
     [
         proto.into(),
         address,
         remote.unwrap_or_default(),
         state.into(),
+        own(Some(row.recv_q.into())),
+        own(Some(row.send_q.into())),
+        own(row.uid.map(u64::from)),
+        own(Some(row.inode).filter(|&inode| inode != 0)),
         pids(table, row, &holders),
         users(row, &holders),
         programs(table, rows, &holders),

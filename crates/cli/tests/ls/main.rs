@@ -23,6 +23,7 @@ fn main() {
     let tests = vec![
         plain("views::one_line_a_service", views::one_line_a_service),
         plain("views::connections_have_their_columns", views::connections_have_their_columns),
+        plain("views::every_socket_has_its_own_row", views::every_socket_has_its_own_row),
         plain("views::names_give_way_and_addresses_do_not", views::names_give_way_and_addresses_do_not),
         plain("views::wide_characters_take_two_columns", views::wide_characters_take_two_columns),
         plain("views::what_others_chose_is_escaped", views::what_others_chose_is_escaped),

@@ -52,8 +52,12 @@ impl Facts {
     }
 
     fn text(&self, columns: Option<usize>) -> String {
+        self.told(false, columns)
+    }
+
+    fn told(&self, verbose: bool, columns: Option<usize>) -> String {
         let mut text = String::new();
-        ls::write(&self.table, columns, &mut |chunk| text.push_str(chunk));
+        ls::write(&self.table, verbose, columns, &mut |chunk| text.push_str(chunk));
         text.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "")
     }
 
@@ -142,6 +146,23 @@ PROTO  ADDRESS       REMOTE           STATE        PID  USER  PROGRAM
 tcp    0.0.0.0:22                     LISTEN       7    tom   sshd
 tcp    192.0.2.1:22  192.0.2.7:40112  ESTABLISHED  7    tom   sshd
 tcp    192.0.2.1:22                   TIME_WAIT    -    -     (no process)
+"
+    );
+}
+
+/// A row for each socket, with what tells it from the others; none where the kernel has no such number.
+pub(super) fn every_socket_has_its_own_row() {
+    let mut closed = Socket::new(Address::tcp("192.0.2.1:22".parse().expect("an address")), State::TimeWait);
+    closed.owners = Ownership::Nobody(NoOwner::TimeWait);
+    let mut facts = Facts::new().process(7, "sshd", |_| ()).tcp("0.0.0.0:22", &[7]).tcp("0.0.0.0:22", &[7]);
+    facts.table.rows.push(Row::new(closed, 0));
+    assert_eq!(
+        facts.told(true, None),
+        "\
+PROTO  ADDRESS       STATE      RECV-Q  SEND-Q  UID  INODE  PID  USER  PROGRAM
+tcp    0.0.0.0:22    LISTEN     0       0       0    1      7    tom   sshd
+tcp    0.0.0.0:22    LISTEN     0       0       0    2      7    tom   sshd
+tcp    192.0.2.1:22  TIME_WAIT  0       0       -    -      -    -     (no process)
 "
     );
 }

@@ -20,7 +20,9 @@ pub(super) fn wrong_words() {
     check(&["--pid", "0"], "0 is not in 1..");
     check(&["--proto", "sctp"], "possible values: tcp, udp, unix");
     check(&["--netns", "x", "--all-netns"], "cannot be used with");
-    check(&["8080"], "unexpected argument '8080'");
+    check(&["node"], "no port and no range of ports");
+    check(&["127.0.0.1:8080"], "'inuse why' explains an address");
+    check(&["-v", "--json"], "cannot be used with");
 }
 
 pub(super) fn this_process_is_listed() {
@@ -30,8 +32,11 @@ pub(super) fn this_process_is_listed() {
     let udp_port = udp.local_addr().expect("bound").port().to_string();
     let (pid, port) = (std::process::id().to_string(), address.port().to_string());
     let uid = rustix::process::geteuid().as_raw().to_string();
-    let filters: [&[&str]; 6] = [
+    let filters: [&[&str]; 9] = [
         &["--port", &port],
+        &[&port],
+        &[&format!(":{port}"), "--port", "1"],
+        &["-v", &port],
         &["--pid", &pid, "--port", &format!("{port},{udp_port}")],
         &["--user", &uid, "--state", "listen", "--port", &format!("{port}-{port}")],
         &["--program", "l*", "--proto", "tcp,udp"],

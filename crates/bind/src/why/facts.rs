@@ -145,15 +145,13 @@ impl Asker {
     /// What else is to be said of a port of which every socket was listed.
     fn whole_port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
         snapshot.coverage.ports.insert((transport, port), Depth::Every);
-        if transport == Transport::Tcp {
-            if !snapshot.coverage.bound_inactive {
-                snapshot.blind_to(BlindSpot {
-                    what: format!(
-                        "sockets bound to port {port} that do not listen: this kernel does not list them"
-                    ),
-                    remedy: "a kernel from 6.8 on lists them".into(),
-                });
-            }
+        if transport == Transport::Tcp && !snapshot.coverage.bound_inactive {
+            snapshot.blind_to(BlindSpot {
+                what: format!(
+                    "sockets bound to port {port} that do not listen: this kernel does not list them"
+                ),
+                remedy: "a kernel from 6.8 on lists them".into(),
+            });
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn unshare() -> Option<&'static [&'static str]> {
 }
 
 /// `inuse run` as process 1, and the number that it has out here.
-fn start(options: &[&str], program: &[&str]) -> Result<(Supervisor, Pid), Failed> {
+pub(crate) fn start(options: &[&str], program: &[&str]) -> Result<(Supervisor, Pid), Failed> {
     let inner = run(inuse(), options, program);
     let mut command = Command::new("unshare");
     command.args(unshare().unwrap_or_default()).arg(inner.get_program()).args(inner.get_args());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub(crate) const ALL: &[Case] = &[
     ("strange_messages_do_no_harm", &["python3"], strange),
+    ("a_sender_without_a_number_is_nobody", &["unshare", "python3"], nobody),
     ("its_own_supervisor_hears_of_it", &["python3"], upwards),
 ];
 
@@ -46,16 +47,8 @@ fn strange() -> Result<(), Failed> {
     wait(|| served.scratch.0.join("said").exists(), "the strange messages")?;
 
     // A process that is none of its own: this one.
-    let environment = std::fs::read(format!("/proc/{first}/environ"))?;
-    let name = environment
-        .split(|byte| *byte == 0)
-        .find_map(|word| word.strip_prefix(b"NOTIFY_SOCKET=@"))
-        .ok_or("no NOTIFY_SOCKET")?;
-    let from_outside = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
-    let to = SocketAddrUnix::new_abstract_name(name)?;
-    for text in ["READY=1", "STATUS=mine"] {
-        sendto(&from_outside, text.as_bytes(), SendFlags::empty(), &to)?;
-    }
+    let name = notify_socket(first).ok_or("no NOTIFY_SOCKET")?;
+    say_to(&name, &["READY=1", "STATUS=mine"])?;
     let status = supervisor.ctl("status")?;
     same(status.code, Some(0), "inuse ctl status")?;
     let generation = &status.answer["status"]["generations"][0];
@@ -70,6 +63,54 @@ fn strange() -> Result<(), Failed> {
     holds(ready.message.contains("sd_notify"), ready.message)?;
     let status = supervisor.ctl("status")?;
     same(status.answer["status"]["generations"][0]["says"].as_str(), Some("well"), "what it says")
+}
+
+/// The abstract name that a process has in its environment.
+fn notify_socket(pid: u32) -> Option<Vec<u8>> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut words = environment.split(|byte| *byte == 0);
+    words.find_map(|word| word.strip_prefix(b"NOTIFY_SOCKET=@")).map(<[u8]>::to_vec)
+}
+
+fn say_to(name: &[u8], texts: &[&str]) -> Result<(), Failed> {
+    let from = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
+    let to = SocketAddrUnix::new_abstract_name(name)?;
+    for text in texts {
+        sendto(&from, text.as_bytes(), SendFlags::empty(), &to)?;
+    }
+    Ok(())
+}
+
+/// The supervisor is in a pid namespace of its own, and who speaks is outside: the kernel calls that process 0.
+fn nobody() -> Result<(), Failed> {
+    const WAITS: &str = "
+import os, socket, sys, time
+while not os.path.exists(sys.argv[1]): time.sleep(0.01)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect('\\0' + os.environ['NOTIFY_SOCKET'][1:])
+s.send(b'STATUS=well\\nREADY=1')
+time.sleep(60)";
+    let scratch = inuse_lab::zoo::Scratch::new()?;
+    let go = scratch.0.join("go").display().to_string();
+    let options = ["-l", "127.0.0.1:0", "--ready", "notify"];
+    let (mut supervisor, first) = crate::alone::start(&options, &[python(), "-c", WAITS, &go])?;
+    let first = u32::try_from(first.as_raw_pid())?;
+    // Its own NOTIFY_SOCKET, if it has one, is not this: below it is the program.
+    let program = || inuse_lab::zoo::tree(first).into_iter().skip(1).find_map(notify_socket);
+    wait(|| program().is_some(), "the program")?;
+    let name = program().ok_or("no NOTIFY_SOCKET")?;
+    for _ in 0..20 {
+        say_to(&name, &["READY=1", "STATUS=mine"])?;
+    }
+    let generation = |of: &inuse_lab::zoo::Ctl| of.answer["status"]["generations"][0].clone();
+    let status = generation(&supervisor.ctl("status")?);
+    same(status["state"].as_str(), Some("starting"), "its state")?;
+    holds(status["says"].as_str() != Some("mine"), &status)?;
+    std::fs::write(&go, "")?;
+    supervisor.ready(1)?;
+    same(generation(&supervisor.ctl("status")?)["says"].as_str(), Some("well"), "what it says")?;
+    same(supervisor.ctl("stop")?.code, Some(0), "inuse ctl stop")?;
+    same(supervisor.ended()?.code(), Some(143), "the exit status")
 }
 
 /// READY when the first generation is ready, RELOADING with a time and READY around a restart, STOPPING in the end.

@@ -8,18 +8,14 @@ mod message;
 
 pub(super) use message::Message;
 
+use super::sys::message::{Datagram, receive};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags,
-    SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendto, socket_with, sockopt,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, sendto, socket_with, sockopt,
 };
 use std::ffi::OsString;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-
-/// Descriptors of one message that are taken, to be closed (`SCM_MAX_FD`).
-const MOST_DESCRIPTORS: usize = 253;
 
 /// Where one generation says how it fares.
 #[derive(Debug)]
@@ -53,28 +49,14 @@ impl Receiver {
         OsString::from_vec([b"@", self.name.as_slice()].concat())
     }
 
-    /// The next message, if there is one. What is cut, or comes from nobody, is passed over.
+    /// The next message, if there is one. What is cut, or comes from a process that has no number in our pid
+    /// namespace, is passed over.
     pub(super) fn next(&self) -> Option<Received> {
         loop {
             let mut bytes = [0u8; message::LONGEST + 1];
-            let mut space =
-                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS), ScmCredentials(1))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-            let received =
-                recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags).ok()?;
-            let mut pid = None;
-            for said in control.drain() {
-                match said {
-                    RecvAncillaryMessage::ScmCredentials(who) => {
-                        pid = u32::try_from(who.pid.as_raw_pid()).ok()
-                    }
-                    RecvAncillaryMessage::ScmRights(descriptors) => drop(descriptors),
-                    _ => {}
-                }
-            }
-            let whole = !received.flags.contains(ReturnFlags::TRUNC) && received.bytes <= message::LONGEST;
-            if let (Some(pid), true, Some(text)) = (pid, whole, bytes.get(..received.bytes)) {
+            let Datagram { length, whole, sender } = receive(&self.socket, &mut bytes).ok()?;
+            let whole = whole && length <= message::LONGEST;
+            if let (Some(pid), true, Some(text)) = (sender, whole, bytes.get(..length)) {
                 return Some(Received { pid, message: Message::parse(text) });
             }
         }

@@ -12,7 +12,7 @@ pub fn run(arguments: &[OsString]) -> Option<ExitStatus> {
     match word.to_str()? {
         hold::STUB => Some(ExitStatus::Program(hold::stub(rest))),
         hold::TEE => Some(ExitStatus::Program(hold::tee(rest))),
-        hold::KEEP => Some(match hold::keep::handler_main() {
+        hold::KEEP => Some(match hold::keep::stand_in_main() {
             Ok(()) => ExitStatus::Success,
             Err(_) => ExitStatus::CannotSay,
         }),

@@ -141,8 +141,8 @@ impl Run {
         &self.directory.0
     }
 
-    /// The process that keeps listeners, if there is one.
-    pub(crate) fn handler(&self) -> Option<u32> {
+    /// The process that answers when the supervisor is gone, if there is one.
+    pub(crate) fn stand_in(&self) -> Option<u32> {
         children(self.child.id()).into_iter().find(|pid| words_of(*pid).is_some_and(|w| w.contains("__keep")))
     }
 
@@ -164,7 +164,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // It and its programs are one process group; the handler ends when they have.
+        // It and its programs are one process group; the stand-in ends when they have.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
@@ -188,9 +188,13 @@ pub(crate) fn state(pid: u32) -> Option<char> {
     stat.rsplit(") ").next()?.chars().next()
 }
 
+/// The children of all threads of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|one| std::fs::read_to_string(one.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u32>>())
+        .collect()
 }
 
 fn words_of(pid: u32) -> Option<String> {

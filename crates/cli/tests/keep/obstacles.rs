@@ -1,7 +1,9 @@
 //! What stands in the way of keeping, and the deaths of those who keep: said in one line, and lived with.
 
 use crate::Case;
-use crate::driver::{Directory, INUSE, Run, ask, built, eventually, same, send, server, state};
+use crate::driver::{
+    Directory, INUSE, Run, ask, built, connect, eventually, finish, same, send, server, state, stop,
+};
 use libtest_mimic::Failed;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,9 +14,19 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "a-container-that-forbids-it", needs: &["gcc"], test: denied },
     Case { name: "a-container-that-forbids-it-with-a-bound-port", needs: &["gcc"], test: denied_with_port },
     Case { name: "listening-through-an-io-uring", needs: &["gcc"], test: io_uring },
-    Case { name: "the-handler-is-killed", needs: &["gcc"], test: handler_killed },
-    Case { name: "the-handler-outlives-a-stop-of-all", needs: &["gcc"], test: handler_stays },
-    Case { name: "the-supervisor-is-killed", needs: &["gcc", "mkfifo"], test: supervisor_killed },
+    Case { name: "the-stand-in-is-killed", needs: &["gcc"], test: stand_in_killed },
+    Case { name: "the-stand-in-outlives-a-stop-of-all", needs: &["gcc"], test: stand_in_stays },
+    Case {
+        name: "the-supervisor-is-killed",
+        needs: &["gcc", "mkfifo"],
+        test: |at| supervisor_killed(at, false),
+    },
+    Case {
+        name: "the-supervisor-is-killed-after-the-stand-in",
+        needs: &["gcc", "mkfifo"],
+        test: |at| supervisor_killed(at, true),
+    },
+    Case { name: "the-supervisor-is-killed-amid-binds", needs: &["gcc"], test: killed_amid_binds },
 ];
 
 /// The kernel allows one such filter: the inner supervisor goes on without, and restarts without overlap.
@@ -103,57 +115,97 @@ fn io_uring(at: &str) -> Result<(), Failed> {
     same(run.count("warning", ""), 1, "in one line, once")
 }
 
-/// Without its handler a program serves on; the next generation has another one.
-fn handler_killed(at: &str) -> Result<(), Failed> {
+/// Kills the stand-in, and waits until there is another.
+fn kill_stand_in(run: &Run, times: usize) -> Result<(), Failed> {
+    let first = run.stand_in().ok_or("no stand-in")?;
+    send(first, Signal::KILL);
+    run.until_count("warning", "another took its place", times)?;
+    let other = || run.stand_in().is_some_and(|second| second != first);
+    eventually("another stand-in", other)
+}
+
+/// Nothing is lost with the stand-in: no queue, no bind, and no restart knows of it.
+fn stand_in_killed(at: &str) -> Result<(), Failed> {
     let (address, server) = (format!("{at}:8000"), server(true));
     let program = format!("exec {server} serve {at} 8000 ${{INUSE_GENERATION##*:}}");
     let run = Run::listening(&["--rollback-window", "100ms", "--", "sh", "-c", &program]);
     run.ready(1)?;
-    let first = run.handler().ok_or("no handler")?;
-    send(first, Signal::KILL);
-    run.until("warning", "can bind nothing new until it is restarted")?;
-    same(ask(&address)?, "1".into(), "the answer")?;
-    run.restart()?;
-    same(ask(&address)?, "2".into(), "the answer")?;
-    same(run.handler().is_some_and(|second| second != first), true, "another handler")?;
-    // From here on everything is as ever.
+    let served = run.pid_of(1)?;
+    stop(served)?;
+    let waiting: Vec<_> = (0..50).map(|_| connect(&address)).collect::<Result<_, _>>()?;
+    kill_stand_in(&run, 1)?;
+    send(served, Signal::KILL);
+    for stream in waiting {
+        same(finish(stream)?, "2".into(), "the answer to what had waited")?;
+    }
+    run.ready(2)?;
     run.restart()?;
     same(ask(&address)?, "3".into(), "the answer")?;
-    same(run.count("listens", "generation 3 listens on"), 1, "it listens")?;
-    same(run.count("listens", "as it was kept"), 1, "on the listener of the second")
+    kill_stand_in(&run, 2)?;
+    run.restart()?;
+    same(ask(&address)?, "4".into(), "the answer")?;
+    same(run.count("listens", "as it was kept"), 3, "on the listener of the first")
 }
 
-/// SIGTERM to every process at once, as a service manager sends it: the handler still answers those who end.
-fn handler_stays(at: &str) -> Result<(), Failed> {
+/// SIGTERM to every process at once, as a service manager sends it: the stand-in goes on.
+fn stand_in_stays(at: &str) -> Result<(), Failed> {
     let server = server(true);
     let mut run = Run::listening(&["--", &server, "thread", at, "8000", "x"]);
     run.ready(1)?;
-    let handler = run.handler().ok_or("no handler")?;
-    send(handler, Signal::TERM);
-    send(handler, Signal::INT);
-    send(handler, Signal::HUP);
+    let stand_in = run.stand_in().ok_or("no stand-in")?;
+    send(stand_in, Signal::TERM);
+    send(stand_in, Signal::INT);
+    send(stand_in, Signal::HUP);
     run.signal(Signal::TERM);
     same(run.wait()?.code(), Some(0), "the exit status")?;
-    eventually("the handler ends with the last of them", || state(handler).is_none_or(|letter| letter == 'Z'))
+    same(run.count("warning", ""), 0, "warnings")?;
+    eventually("it ends with the last of them", || state(stand_in).is_none_or(|letter| letter == 'Z'))
 }
 
 /// Without its supervisor the program serves what it has, and binds and listens as if there had never been one.
-fn supervisor_killed(at: &str) -> Result<(), Failed> {
+fn supervisor_killed(at: &str, after_the_stand_in: bool) -> Result<(), Failed> {
     let server = server(true);
     let program = format!(
         "mkfifo go; {server} serve {at} 8000 one & read word < go; exec {server} rebind {at} 8001 two"
     );
     let mut run = Run::listening(&["--", "sh", "-c", &program]);
     run.ready(1)?;
-    let (handler, sh) = (run.handler().ok_or("no handler")?, run.pid_of(1)?);
+    if after_the_stand_in {
+        kill_stand_in(&run, 1)?;
+    }
+    let (stand_in, sh) = (run.stand_in().ok_or("no stand-in")?, run.pid_of(1)?);
     run.signal(Signal::KILL);
     run.wait()?;
     same(ask(&format!("{at}:8000"))?, "one".into(), "the answer")?;
     std::fs::write(run.place().join("go"), "go\n")?;
     eventually("it binds", || ask(&format!("{at}:8001")).is_ok_and(|answer| answer == "two"))?;
-    same(state(handler).is_some_and(|letter| letter != 'Z'), true, "the handler is there")?;
+    same(state(stand_in).is_some_and(|letter| letter != 'Z'), true, "the stand-in is there")?;
     drop(run);
     eventually("all of it is gone", || {
-        [handler, sh].iter().all(|pid| state(*pid).is_none_or(|letter| letter == 'Z'))
+        [stand_in, sh].iter().all(|pid| state(*pid).is_none_or(|letter| letter == 'Z'))
     })
+}
+
+/// Whatever the supervisor was about to answer when it was killed, no bind waits for ever.
+fn killed_amid_binds(_at: &str) -> Result<(), Failed> {
+    const THREADS: usize = 4;
+    let program = built("binds", include_str!("binds.c"), &[]);
+    for round in 0..10 {
+        let mut run = Run::start(&["--ready", "alive:10ms", "--", &program, "counts"]);
+        let counts = run.place().join("counts");
+        let read = || -> Vec<u64> {
+            let bytes = std::fs::read(&counts).unwrap_or_default();
+            bytes.chunks_exact(8).map(|one| u64::from_ne_bytes(one.try_into().unwrap_or_default())).collect()
+        };
+        let beyond = |floor: &[u64]| {
+            let now = read();
+            now.len() == THREADS && now.iter().zip(floor).all(|(now, floor)| now > floor)
+        };
+        eventually("each thread binds", || beyond(&[20 + round; THREADS]))?;
+        run.signal(Signal::KILL);
+        run.wait()?;
+        let floor: Vec<u64> = read().iter().map(|count| count + 20).collect();
+        eventually("each thread binds without the supervisor", || beyond(&floor))?;
+    }
+    Ok(())
 }

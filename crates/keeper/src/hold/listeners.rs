@@ -58,7 +58,7 @@ pub(super) struct Heard {
     pub(super) steps: Vec<Step>,
     /// Something cannot be kept: a sentence.
     pub(super) impossible: Option<String>,
-    /// The handler is gone.
+    /// The handler is gone, which it never should be.
     pub(super) gone: bool,
 }
 
@@ -137,6 +137,14 @@ impl Listeners {
                 heard.impossible = Some(sentence);
                 None
             }
+            Event::StandInLost { replaced: true } => Some(warning(
+                "the process that answers when this one is killed was killed itself; another took its place".into(),
+            )),
+            Event::StandInLost { replaced: false } => Some(warning(
+                "the process that answers when this one is killed was killed itself, and another cannot be started: \
+                 should this one be killed now, what runs can bind nothing new"
+                    .into(),
+            )),
             Event::Lost { count } => {
                 Some(warning(format!("{count} events of kept listeners came too fast to be told")))
             }
@@ -171,11 +179,6 @@ impl Listeners {
     pub(super) fn take_binds(&mut self, generation: Generation, age: Duration) -> Vec<Bind> {
         let Some(own) = self.generations.get_mut(&generation) else { return Vec::new() };
         own.binds.extract_if(.., |(_, asked)| asked.elapsed() >= age).map(|(bind, _)| bind).collect()
-    }
-
-    /// The process that keeps them.
-    pub(super) fn handler(&self) -> u32 {
-        self.keeper.pid()
     }
 
     /// Whether the generation listens there, and is kept.

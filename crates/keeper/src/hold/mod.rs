@@ -4,8 +4,8 @@
 //! in the place of the old one without a moment in which nobody listens. What it decides is [`supervise`], a
 //! pure state machine; everything around it asks the kernel and does as it is told.
 //!
-//! One thread and one poll(2). Nothing that the program needs lives in the supervisor alone: when it dies, the
-//! program goes on serving.
+//! One thread and one poll(2), and another such thread for what is kept ([`keep`]). Nothing that the program needs lives
+//! in the supervisor alone: when it dies, the program goes on serving.
 //!
 //! Not here: freeing an address (`act`, which this never imports), binding one (`inuse_bind`), and terminal
 //! output: who calls is told each [`log::Step`].

@@ -38,7 +38,7 @@ pub(crate) const ALL: &[Case] = &[
     ("preloaded-privileged-port-as-nobody", privileged),
     ("unclaimed-goes", unclaimed),
     ("the-supervisor-dies", supervisor_dies),
-    ("hostile", hostile),
+    ("hostile", hostile_alone),
     ("nested", nested),
 ];
 
@@ -408,7 +408,7 @@ fn supervisor_dies(at: &str) -> Result<(), Failed> {
     let go = fifo.to_str().ok_or("a strange path")?;
     let program = supervisor.start(1, &["sh", "-c", again, path(true), at, go]);
     supervisor.listening(1);
-    let handler = supervisor.keeper.pid();
+    let stand_in = supervisor.keeper.stand_in();
     drop(supervisor);
     same(ask(&format!("{at}:8080"))?, "one".into(), "the answer")?;
     std::fs::write(&fifo, "go\n")?;
@@ -420,25 +420,32 @@ fn supervisor_dies(at: &str) -> Result<(), Failed> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let _ = program.end(Signal::KILL);
-    // The last task with the filter is gone: so is the handler. It is a child of this process.
-    let pid = i32::try_from(handler).ok().and_then(rustix::process::Pid::from_raw).ok_or("a pid")?;
+    // The last task with the filter is gone: so is the stand-in. It is a child of this process.
+    let pid = i32::try_from(stand_in).ok().and_then(rustix::process::Pid::from_raw).ok_or("a pid")?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         match rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG)? {
-            Some((_, status)) => return same(status.exit_status(), Some(0), "the handler's end"),
-            None if Instant::now() > deadline => return Err("the handler stays".into()),
+            Some((_, status)) => return same(status.exit_status(), Some(0), "the stand-in's end"),
+            None if Instant::now() > deadline => return Err("the stand-in stays".into()),
             None => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
 
+/// In a process of its own, whose descriptors can be counted.
+fn hostile_alone(at: &str) -> Result<(), Failed> {
+    let answer = std::process::Command::new("/proc/self/exe").args(["__alone", at]).output()?;
+    match answer.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&answer.stderr).into_owned().into()),
+    }
+}
+
 /// Whatever a program does, the handler goes on answering others, and holds no more descriptors than before.
-fn hostile(at: &str) -> Result<(), Failed> {
+pub(crate) fn hostile(at: &str) -> Result<(), Failed> {
     let mut supervisor = Supervisor::new();
-    let descriptors = |supervisor: &Supervisor| {
-        std::fs::read_dir(format!("/proc/{}/fd", supervisor.keeper.pid())).map(Iterator::count)
-    };
-    let before = descriptors(&supervisor)?;
+    let descriptors = || std::fs::read_dir("/proc/self/fd").map(Iterator::count);
+    let before = descriptors()?;
     let mut wild = supervisor.start(1, &[path(true), "hostile"]);
     let tame = supervisor.start(2, &[path(true), "serve", at, "8080", "one"]);
     supervisor.until(|event| matches!(event, Event::Listening { generation: 2, .. }));
@@ -446,13 +453,14 @@ fn hostile(at: &str) -> Result<(), Failed> {
     same(wild.line(), "done".into(), "it ends")?;
     same(wild.wait().is_some_and(|status| status.success()), true, "it ends well")?;
     let _ = tame.end(Signal::KILL);
+    drop(wild);
     supervisor.keeper.ended(1)?;
     supervisor.keeper.ended(2)?;
     supervisor.keeper.ready(3)?;
     let deadline = Instant::now() + PATIENCE;
-    while descriptors(&supervisor)? > before || !supervisor.keeper.status()?.is_empty() {
+    while descriptors()? > before || !supervisor.keeper.status()?.is_empty() {
         if Instant::now() > deadline {
-            return Err(format!("{} descriptors, before {before}", descriptors(&supervisor)?).into());
+            return Err(format!("{} descriptors, before {before}", descriptors()?).into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -16,11 +16,15 @@ use std::time::{Duration, Instant};
 /// The longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Plays the handler or the stub, if this run is one.
+/// Plays the stand-in, the stub or a case that is alone in its process, if this run is one.
 pub(crate) fn play() -> bool {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_ref().and_then(|word| word.to_str()) {
-        Some("__keep") => keep::handler_main().expect("a handler"),
+        Some("__keep") => keep::stand_in_main().expect("a stand-in"),
+        Some("__alone") => {
+            let at = words.next().expect("an address").into_string().expect("a plain address");
+            crate::cases::hostile(&at).map_err(|failed| format!("{failed:?}")).expect("it holds");
+        }
         Some("__enter") => {
             let generation = words.next().and_then(|word| word.to_str()?.parse().ok()).expect("a generation");
             let error = become_program(generation, words.collect());
@@ -160,11 +164,16 @@ impl Program {
         self.wait().expect("our child")
     }
 
+    /// Not by the standard library, which takes it for the end when a process stops for a tracer in ours.
     pub(crate) fn wait(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
+        let pid = rustix::process::Pid::from_child(&self.0);
         while Instant::now() < deadline {
-            if let Some(status) = self.0.try_wait().expect("our child") {
-                return Some(status);
+            let waited = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+            if let Some((_, status)) = waited.expect("our child")
+                && !status.stopped()
+            {
+                return Some(ExitStatus::from_raw(status.as_raw()));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

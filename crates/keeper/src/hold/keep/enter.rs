@@ -50,7 +50,7 @@ pub fn enter(channel: BorrowedFd<'_>, generation: super::Generation) -> io::Resu
 fn lost(errno: Errno) -> io::Error {
     io::Error::new(
         io::ErrorKind::BrokenPipe,
-        format!("its listeners cannot be kept: the process that keeps them does not answer ({errno})"),
+        format!("its listeners cannot be kept: what keeps them does not answer ({errno})"),
     )
 }
 

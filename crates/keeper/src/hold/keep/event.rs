@@ -81,6 +81,11 @@ pub enum Event {
         /// The sentence.
         sentence: String,
     },
+    /// The stand-in, which answers when the supervisor is killed, was killed itself.
+    StandInLost {
+        /// Another one is there. If not, another one is tried every second.
+        replaced: bool,
+    },
     /// So many events could not be told, since the supervisor did not read.
     Lost {
         /// How many.

@@ -4,6 +4,7 @@
 
 use super::channel::{self, Received};
 use super::event::{Event, Kept};
+use super::stand_in::StandIn;
 use super::wire::{self, Order};
 use super::{Generation, handler};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,16 +12,17 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long the handler may take to read what it is told, and to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How the handler is started, and what it does.
+/// How the stand-in is started, and what the handler does.
 #[derive(Clone, Debug)]
 pub struct KeepOptions {
-    /// The program that calls [`handler_main`](super::handler_main()), and the arguments by which it knows to.
+    /// The program that calls [`stand_in_main`](super::stand_in_main()), and the arguments by which it knows to.
     pub program: PathBuf,
     /// See `program`.
     pub arguments: Vec<OsString>,
@@ -44,33 +46,28 @@ impl Default for KeepOptions {
 #[derive(Debug)]
 pub struct Keeper {
     channel: OwnedFd,
-    pid: u32,
+    stand_in: Arc<AtomicU32>,
 }
 
 impl Keeper {
-    /// Starts the handler. It is a child of the caller, in a session of its own, and must not be ended before
-    /// the programs under its filter: their bind, listen and shutdown would fail with ENOSYS.
+    /// Starts the handler, a thread of this process, and the stand-in, a child of this process in a session of its
+    /// own.
+    ///
+    /// The handler stops threads of the programs for a moment by ptrace(2): a wait for a child that is one of them may
+    /// hear of the stop, also without `WUNTRACED`, and must not take it for the end.
     pub fn start(options: &KeepOptions) -> io::Result<Keeper> {
+        let stand_in = StandIn::start(options.program.clone(), options.arguments.clone())?;
         let (here, there) = channel::pair()?;
-        let child = Command::new(&options.program)
-            .args(&options.arguments)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(there))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let keeper = Keeper { channel: here, pid: child.id() };
+        let keeper = Keeper { channel: here, stand_in: stand_in.pid() };
         keeper.tell(&Order::Begin { raise_backlog: options.raise_backlog }, &[])?;
-        // A program that is no handler ends or says nothing, and an answer proves that it is one.
-        keeper.status()?;
+        handler::start(there, stand_in)?;
         Ok(keeper)
     }
 
-    /// The handler's process: a child of the caller, which must neither signal it nor count it among the
-    /// program's, and should wait for it when it ends.
-    pub fn pid(&self) -> u32 {
-        self.pid
+    /// The stand-in's process now: a child of this one, which must not be counted among the program's, and should be
+    /// waited for when it ends. One that ends too early is replaced.
+    pub fn stand_in(&self) -> u32 {
+        self.stand_in.load(Ordering::Relaxed)
     }
 
     /// What the stub needs for [`enter`](super::enter()): to be inherited by it.
@@ -103,8 +100,7 @@ impl Keeper {
     /// The next event that is there; `None` for none now. Never waits.
     ///
     /// # Errors
-    /// `BrokenPipe` when the handler is gone: nothing is kept any more, and programs under its filter fail to bind
-    /// until they are started anew without it, or under another.
+    /// `BrokenPipe` when the handler is gone, which it never should be: nothing is kept any more.
     pub fn next_event(&self) -> io::Result<Option<Event>> {
         while let Some(Received { bytes, .. }) = channel::receive(&self.channel).map_err(gone)? {
             // What is not understood cannot come from a handler of this program; it is passed over.
@@ -144,10 +140,10 @@ impl AsFd for Keeper {
 fn gone(errno: Errno) -> io::Error {
     match errno {
         Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => {
-            io::Error::new(io::ErrorKind::BrokenPipe, "the process that keeps the listeners is gone")
+            io::Error::new(io::ErrorKind::BrokenPipe, "what keeps the listeners is gone")
         }
         Errno::TIMEDOUT | Errno::AGAIN => {
-            io::Error::new(io::ErrorKind::TimedOut, "the process that keeps the listeners does not answer")
+            io::Error::new(io::ErrorKind::TimedOut, "what keeps the listeners does not answer")
         }
         other => other.into(),
     }

@@ -2,11 +2,11 @@
 //! with it the connections that wait in its queue, whatever happened to the one before.
 //!
 //! A generation is started under a filter ([`enter`]) that asks about its bind, listen and shutdown. The answers
-//! come from a small process of its own, the handler ([`handler_main`]): at listen() it takes a duplicate of the
-//! program's socket, and when a later generation binds the same address, it puts that socket in the place of the
-//! one which the program made. The supervisor tells the handler about generations and hears what happens
-//! ([`Keeper`]). The handler outlives a supervisor that dies, until the last task with the filter is gone;
-//! without it those calls would fail with ENOSYS for ever.
+//! come from a thread of the supervisor, the handler: at listen() it takes a duplicate of the program's socket, and when
+//! a later generation binds the same address, it puts that socket in the place of the one which the program made. The
+//! supervisor tells the handler about generations and hears what happens ([`Keeper`]). A small process, the stand-in
+//! ([`stand_in_main`]), outlives a supervisor that dies, and lets the calls pass then until the last task with the filter
+//! is gone; without it they would fail with ENOSYS for ever.
 //!
 //! What is shared by the generations that have the same socket: O_NONBLOCK, the backlog, every socket option;
 //! SO_REUSEADDR is always set on a kept TCP listener. A
@@ -26,13 +26,14 @@ mod handler;
 mod keeper;
 mod key;
 mod sockets;
+mod stand_in;
 mod wire;
 
 pub use enter::{enter, set_uid_obstacle};
 pub use event::{Bind, Event, Kept};
-pub use handler::handler_main;
 pub use keeper::{KeepOptions, Keeper};
 pub(super) use key::address_of;
+pub use stand_in::stand_in_main;
 
 /// A run of the program that is supervised; the supervisor counts them.
 pub type Generation = u32;

@@ -13,10 +13,13 @@ use inuse_kernel::seccomp;
 use inuse_rules::socket::FileId;
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt;
+use rustix::process::{Resource, getrlimit};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The most sockets that are kept.
 const MOST: usize = 1024;
+/// Descriptors that the rest of the process may need: those of its generations, mostly.
+const RESERVED: u64 = 128;
 /// The most generations of one socket, and the most whose binds are counted, at a time.
 const MOST_GENERATIONS: usize = 64;
 /// The most different binds without a port that are counted in a generation, and the most results remembered.
@@ -125,8 +128,11 @@ pub(super) enum Offer {
 }
 
 impl Sockets {
+    /// Whether no more can be kept: each is a descriptor.
     pub(super) fn is_full(&self) -> bool {
-        self.all.len() >= MOST
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let room = usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX);
+        self.all.len() >= MOST.min(room)
     }
 
     /// Keeps one more, unless the store is full.

@@ -106,6 +106,9 @@ pub(super) fn event_to_bytes(event: &Event) -> Vec<u8> {
             out.u8(9).u32(*generation).address(address);
             out.u8((*reuseaddr).into()).u8((*reuseport).into()).u8((*v6only).into());
         }
+        Event::StandInLost { replaced } => {
+            out.u8(10).u8((*replaced).into());
+        }
     }
     out.0
 }
@@ -142,6 +145,7 @@ pub(super) fn event_from_bytes(bytes: &[u8]) -> Option<Event> {
                 v6only: from.bool()?,
             },
         },
+        10 => Event::StandInLost { replaced: from.bool()? },
         _ => return None,
     };
     from.end().map(|()| event)
@@ -199,6 +203,7 @@ mod tests {
             Event::Entered { generation: 1, no_new_privs: true },
             Event::Impossible { sentence: "no".into() },
             Event::Lost { count: u32::MAX },
+            Event::StandInLost { replaced: true },
         ];
         for address in addresses() {
             events.extend([

@@ -6,7 +6,6 @@
 
 use super::Supervisor;
 use crate::hold::keep::Bind;
-use crate::hold::listeners::Listeners;
 use crate::hold::log::Step;
 use inuse_bind::{Asker, Report, WhyOptions};
 use inuse_rules::{Attempt, Outcome};
@@ -86,9 +85,8 @@ impl Supervisor<'_> {
             // It has it, and does not listen.
             return None;
         }
-        let handler = self.listeners.as_ref().map(Listeners::handler);
         let ours = |pid: &u32| {
-            handler == Some(*pid) || self.generations.values_mut().any(|other| other.tree.has(*pid))
+            *pid == std::process::id() || self.generations.values_mut().any(|other| other.tree.has(*pid))
         };
         let is_ours = !holders.is_empty() && holders.iter().all(ours);
         Some(said(&report, is_ours))

@@ -10,7 +10,7 @@ use super::{Answer, Asked, Keeping};
 use inuse_rules::UnixKind;
 use inuse_rules::socket::FileId;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{AtFlags, Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use std::ffi::OsStr;
@@ -160,4 +160,10 @@ pub(super) fn file_of(root: impl AsFd, name: &Name) -> Option<FileId> {
     let relative = path.iter().position(|&b| b != b'/').and_then(|at| path.get(at..))?;
     let stat = rustix::fs::statat(root, OsStr::from_bytes(relative), AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some(FileId { dev: stat.st_dev, ino: stat.st_ino })
+}
+
+/// The same, looked up from our own root.
+pub(super) fn file_from_root(name: &Name) -> Option<FileId> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    file_of(rustix::fs::open("/", flags, Mode::empty()).ok()?, name)
 }

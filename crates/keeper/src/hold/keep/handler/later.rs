@@ -163,7 +163,7 @@ impl Keeping {
             return;
         }
         let Some(mut socket) = Socket::new(socket, key.clone()) else { return };
-        socket.file = super::bind::file_of(rustix::fs::CWD, &key.name);
+        socket.file = super::bind::file_from_root(&key.name);
         socket.claim(generation);
         let address = key.address();
         if self.sockets.by_cookie(cookie).is_none() && self.sockets.add(socket) {

@@ -1,11 +1,17 @@
-//! The handler: a process of its own that answers the filtered calls of every generation.
+//! The handler: a thread of the supervisor that answers the filtered calls of every generation.
 //!
-//! One thread, one poll(2). Nothing here waits for anybody: one question of each filter is answered in a round, a
-//! supervisor that does not read loses events and nothing else, and what takes time is looked at again later
-//! (`later`). Everything that the programs wrote is hostile; everything that is remembered is bounded.
+//! A thread, and no process of its own, for two reasons. Where Yama restricts ptrace(2) to descendants, the default of
+//! several distributions (`kernel.yama.ptrace_scope` is 1), only the supervisor's process may look at the programs:
+//! all of them descend from it (it is their subreaper), and a sibling of theirs would be refused. And nobody can kill
+//! it and leave the supervisor: what is kept is lost only together with who would hand it on.
 //!
-//! When the supervisor is gone nobody will take what is kept: it is let go, and every call is carried out as if
-//! there were no filter. When also the last task with a filter is gone, the handler ends.
+//! One poll(2). Nothing here waits for anybody, neither for the supervisor's main thread nor for a program: one
+//! question of each filter is answered in a round, a supervisor that does not read loses events and nothing else, and
+//! what takes time is looked at again later (`later`). Everything that the programs wrote is hostile; everything that
+//! is remembered is bounded.
+//!
+//! When the supervisor does not keep any more, what is kept is let go, and every call is carried out as if there were
+//! no filter. When its process is gone, the `stand_in` does the same.
 
 mod bind;
 mod family;
@@ -20,15 +26,15 @@ use super::enter::WELCOME;
 use super::event::Event;
 use super::key::Key;
 use super::sockets::{Socket, Sockets};
+use super::stand_in::StandIn;
 use super::wire::{self, Order};
+use crate::hold::sys::peer;
 use family::Family;
 use inuse_kernel::seccomp::{self, Answer, Call, Notification, Notifications, Target};
 use later::Later;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::sockopt;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use said::Said;
 use std::io;
 use std::time::{Duration, Instant};
@@ -44,36 +50,22 @@ const MOST_ORDERS: usize = 64;
 /// and again must not hold the others up.
 const MOST_WALKS: u32 = 10;
 
-/// Answers for the programs, until none is left that could ask. To be called first thing by a process whose
-/// standard input is the channel that [`Keeper::start`](super::Keeper::start) made.
-///
-/// # Errors
-/// When the process cannot become a handler, or poll(2) fails.
-pub fn handler_main() -> io::Result<()> {
-    // A terminal's ^C is for the programs. Fails for a session's leader, which has what this is for. What ends a
-    // whole cgroup or session is for the programs too: they may ask on their way out.
-    let _ = setsid();
-    super::super::sys::inherit::ignore_stops();
-    // Started by way of /proc/self/exe, and whoever looks for the holder of an address is to know it.
-    let _ = rustix::thread::set_name(c"inuse keep");
-    let control = io::stdin().as_fd().try_clone_to_owned()?;
-    // What else was inherited, a shell's pipe perhaps, must not be held open: whoever reads it would wait. The
-    // control channel is moved out of the way for that.
-    let control = {
-        rustix::stdio::dup2_stdin(&control)?;
-        drop(control);
-        seccomp::close_from(3)?;
-        io::stdin().as_fd().try_clone_to_owned()?
-    };
-    // Every kept socket is a descriptor, however few the programs may have.
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+/// Much more than it needs.
+const STACK: usize = 256 * 1024;
+
+/// Answers for the programs, in a thread of its own, until `control` has no other end and no program is left.
+pub(super) fn start(control: OwnedFd, stand_in: StandIn) -> io::Result<()> {
     let keeping = Keeping::new(seccomp::netns_cookie(control.as_fd()));
-    Handler { control: Some(control), filters: Vec::new(), keeping }.run()
+    let handler = Handler { control: Some(control), filters: Vec::new(), keeping, stand_in, exposed: false };
+    // Should poll(2) fail, the supervisor sees the end of the channel.
+    let run = move || _ = handler.run();
+    std::thread::Builder::new().name("inuse keep".into()).stack_size(STACK).spawn(run).map(drop)
 }
 
 /// One filter: where the questions of a tree of processes arrive.
 struct Filter {
+    /// By which the stand-in knows it; no other living filter has it.
+    number: u32,
     generation: Generation,
     questions: Notifications,
 }
@@ -83,6 +75,9 @@ struct Handler {
     control: Option<OwnedFd>,
     filters: Vec<Filter>,
     keeping: Keeping,
+    stand_in: StandIn,
+    /// It was told that there is no stand-in.
+    exposed: bool,
 }
 
 impl Handler {
@@ -95,6 +90,11 @@ impl Handler {
             }
             if ready.control {
                 self.orders();
+            }
+            if ready.stand_in && !self.stand_in.look() {
+                self.stand_in_again(true);
+            } else if self.stand_in.due().is_some_and(|due| due <= Instant::now()) {
+                self.stand_in_again(false);
             }
             self.keeping.look_again(Instant::now());
             if let Some(control) = &self.control
@@ -109,12 +109,13 @@ impl Handler {
     fn wait(&self) -> io::Result<Ready> {
         let mut polled: Vec<PollFd<'_>> =
             self.filters.iter().map(|filter| PollFd::new(&filter.questions, PollFlags::IN)).collect();
-        if let Some(control) = &self.control {
-            let wanted =
-                if self.keeping.said.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
-            polled.push(PollFd::new(control, wanted));
+        let own = [self.control.as_ref().map(|control| control.as_fd()), self.stand_in.fd()];
+        let more = if self.keeping.said.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        for (fd, more) in own.iter().zip([more, PollFlags::empty()]) {
+            polled.extend(fd.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN | more)));
         }
-        let timeout = self.keeping.later.due().map(|due| due.saturating_duration_since(Instant::now()));
+        let due = [self.keeping.later.due(), self.stand_in.due()].into_iter().flatten().min();
+        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => {}
@@ -123,7 +124,9 @@ impl Handler {
         }
         let mut flags = polled.iter().map(PollFd::revents);
         let filters = flags.by_ref().take(self.filters.len()).collect();
-        Ok(Ready { filters, control: flags.next().is_some_and(|flags| !flags.is_empty()) })
+        let [control, stand_in] =
+            own.map(|fd| fd.is_some() && flags.next().is_some_and(|flags| !flags.is_empty()));
+        Ok(Ready { filters, control, stand_in })
     }
 
     /// Answers one question of a filter, or takes the filter out when nobody has it any more.
@@ -135,6 +138,7 @@ impl Handler {
                 return;
             };
             if let Some(asked) = asked {
+                self.stand_in.note(filter.number, asked.id);
                 let answer = match self.control {
                     Some(_) => self.keeping.answer(filter, &asked),
                     None => Answer::Continue,
@@ -195,17 +199,27 @@ impl Handler {
         if self.filters.len() >= MOST_FILTERS {
             return;
         }
-        if let Ok(questions) = Notifications::new(questions)
-            && channel::send(reply, WELCOME, &[]).is_ok()
-        {
+        let number = (0..).find(|number| self.filters.iter().all(|filter| filter.number != *number));
+        let (Some(number), Ok(questions)) = (number, Notifications::new(questions)) else { return };
+        self.stand_in.guard(number, questions.as_fd());
+        if channel::send(reply, WELCOME, &[]).is_ok() {
             // The stub made the pair, and becomes the program.
-            if let Ok(stub) = sockopt::socket_peercred(reply)
-                && let Ok(stub) = u32::try_from(stub.pid.as_raw_nonzero().get())
-            {
+            if let Some(stub) = peer::pid(reply).ok().flatten() {
                 self.keeping.family.knows(stub, generation);
             }
-            self.filters.push(Filter { generation, questions });
+            self.filters.push(Filter { number, generation, questions });
             self.keeping.said.event(Event::Entered { generation, no_new_privs });
+        }
+    }
+
+    /// Another stand-in. `news`: there was one until now.
+    fn stand_in_again(&mut self, news: bool) {
+        let filters: Vec<_> =
+            self.filters.iter().map(|filter| (filter.number, filter.questions.as_fd())).collect();
+        let was_exposed = self.exposed;
+        self.exposed = self.stand_in.again(&filters).is_err();
+        if news || self.exposed != was_exposed {
+            self.keeping.said.event(Event::StandInLost { replaced: !self.exposed });
         }
     }
 
@@ -220,6 +234,7 @@ impl Handler {
 struct Ready {
     filters: Vec<PollFlags>,
     control: bool,
+    stand_in: bool,
 }
 
 /// Everything that answers depend on.
@@ -305,7 +320,7 @@ impl Keeping {
     fn preload(&mut self, name: String, fd: OwnedFd) {
         let key = Key::of(&fd).ok().flatten();
         let Some(mut socket) = key.and_then(|key| Socket::new(fd, key)) else { return };
-        socket.file = bind::file_of(rustix::fs::CWD, &socket.key.name);
+        socket.file = bind::file_from_root(&socket.key.name);
         socket.name = Some(name);
         if !self.sockets.add(socket) {
             self.said.full();

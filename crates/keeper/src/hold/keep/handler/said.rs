@@ -90,7 +90,8 @@ impl Said {
 
     pub(super) fn full(&mut self) {
         self.impossible(
-            "more than 1024 listeners cannot be kept; the others are bound anew in each generation",
+            "no more listeners can be kept than 1024, or than the limit of open files (ulimit -n) leaves room for; the \
+             others are bound anew in each generation",
         );
     }
 
@@ -105,7 +106,7 @@ impl Said {
 fn refused() -> &'static str {
     let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     match yama.trim() {
-        "1" | "2" => {
+        "2" => {
             "listeners cannot be kept: kernel.yama.ptrace_scope forbids it; start inuse with CAP_SYS_PTRACE \
              (as root), or have the sockets bound for the program with -l ADDR"
         }

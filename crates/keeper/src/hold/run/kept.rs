@@ -12,9 +12,6 @@ use crate::hold::ready::Ready;
 use crate::hold::unseen::unseen;
 use rustix::fd::{AsFd as _, BorrowedFd};
 
-/// Handlers that are started after the first one.
-const MOST_HANDLERS: u32 = 3;
-
 /// What is told with every reason why nothing is kept.
 const WITHOUT: &str = "it runs without that, and a restart ends the old process before it starts the new one";
 
@@ -69,33 +66,11 @@ impl Supervisor<'_> {
             }
             // Not all is kept: a new generation could not bind what is not.
             self.machine.set_overlap(false);
-            self.overlaps_again_with = None;
             self.tell(&Step::Warning { text: format!("{sentence}; {WITHOUT}") });
         }
         if gone {
-            self.replace_handler();
+            self.stop_keeping("what keeps listeners has failed");
         }
-    }
-
-    /// The handler was killed. What runs under its filter serves on, and its next bind fails (ENOSYS); what was kept is
-    /// still the program's alone.
-    fn replace_handler(&mut self) {
-        self.handlers_lost += 1;
-        let again =
-            (self.handlers_lost <= MOST_HANDLERS).then(|| Listeners::start(&self.bound).ok()).flatten();
-        let Some(listeners) = again else {
-            return self.stop_keeping("the process that keeps listeners ends again and again");
-        };
-        self.listeners = Some(listeners);
-        if self.generations.is_empty() {
-            return;
-        }
-        self.machine.set_overlap(false);
-        self.overlaps_again_with =
-            Some(self.generations.keys().max().copied().unwrap_or(0).saturating_add(1));
-        let text = "the process that keeps listeners was killed: what runs serves on, and can bind nothing new \
-                    until it is restarted ('inuse ctl restart'), this once the old process first";
-        self.tell(&Step::Warning { text: text.into() });
     }
 
     /// A generation has proven itself.
@@ -104,9 +79,6 @@ impl Supervisor<'_> {
         let newest = self.generations.keys().max().copied().unwrap_or(number);
         if let Some(listeners) = &mut self.listeners {
             listeners.proven(number, newest);
-            if self.overlaps_again_with.take_if(|first| *first <= number).is_some() {
-                self.machine.set_overlap(self.options.rules.overlap);
-            }
         }
     }
 
@@ -121,7 +93,6 @@ impl Supervisor<'_> {
         if let Some(address) = unseen(&mut generation.tree, |address| listeners.has(number, address)) {
             self.told_unseen = true;
             self.machine.set_overlap(false);
-            self.overlaps_again_with = None;
             let text = format!(
                 "{address} cannot be kept, since the filter does not see how the program listens there (through an \
                  io_uring, or with 32 bits): have it bound with -l ADDR; {WITHOUT}"

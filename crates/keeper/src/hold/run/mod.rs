@@ -103,13 +103,10 @@ struct Supervisor<'a> {
     listeners: Option<Listeners>,
     /// What is bound for the program and takes the place of its own.
     bound: Vec<Held>,
-    handlers_lost: u32,
     /// Why the last generations could not bind.
     hindrances: VecDeque<(u32, String)>,
     asked_taken: Option<taken::Asked>,
     told_taken: Option<String>,
-    /// Listeners that an earlier handler kept are out of reach; those of this generation on are not.
-    overlaps_again_with: Option<u32>,
     told_unseen: bool,
     terminal: Terminal,
     /// This signal reached the program from the terminal already.
@@ -144,11 +141,9 @@ impl<'a> Supervisor<'a> {
             stops_asked: Vec::new(),
             listeners: None,
             bound: Vec::new(),
-            handlers_lost: 0,
             hindrances: VecDeque::new(),
             asked_taken: None,
             told_taken: None,
-            overlaps_again_with: None,
             told_unseen: false,
             terminal: Terminal::now(),
             sent_by_terminal: None,

@@ -83,12 +83,7 @@ impl Supervisor<'_> {
             Some(Err(Refused::NotKept(sentence))) => {
                 let program = generation.program.clone();
                 self.forget(number);
-                let handlers = self.handlers_lost;
-                self.hear_listeners();
-                // A handler that was killed has a successor by now; everything else would fail once more.
-                if self.handlers_lost == handlers {
-                    self.stop_keeping(&sentence);
-                }
+                self.stop_keeping(&sentence);
                 self.start(number, program);
             }
             Some(Ok(())) | None => {}

@@ -42,8 +42,10 @@ pub fn play(inuse: &Path, program: &Program, at: SocketAddr, rounds: Rounds) -> 
     let words = program.command(at, &scratch).map_err(|error| error.to_string())?;
     let at_words = at.to_string();
     let mut options = vec!["--drain", "10s", "--rollback-window", "100ms", "--give-up", "0"];
-    if program.way == Way::Pass {
-        options.extend(["-l", &at_words]);
+    match program.way {
+        Way::Pass => options.extend(["-l", &at_words]),
+        // On a busy machine it may live for a second before it listens.
+        Way::Keep => options.extend(["--ready", "listen"]),
     }
     if let Some(signal) = program.stop_signal {
         options.extend(["--stop-signal", signal]);

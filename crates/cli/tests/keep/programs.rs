@@ -25,6 +25,7 @@ pub(crate) const ALL: &[Case] = &[
     case("queue-survives-sigkill-below-sh", &["gcc"], |at| queue_survives(at, true, "")),
     case("thread-in-accept-is-woken", &["gcc"], |at| woken(at, "thread", &[])),
     case("children-in-accept-are-woken", &["gcc"], |at| woken(at, "prefork", &["--no-overlap"])),
+    case("children-in-accept-end-with-the-drain-time", &["gcc"], not_woken),
     case("port-zero-stays", &["gcc"], port_zero),
     case("every-listener-is-waited-for", &["gcc"], two_listeners),
     case("bound-for-a-program-without-rights", &["gcc", "setpriv"], bound_for_it),
@@ -131,6 +132,25 @@ fn woken(at: &str, mode: &str, more: &[&str]) -> Result<(), Failed> {
     run.signal(Signal::TERM);
     same(run.wait()?.code(), Some(0), "the exit status")?;
     same(run.count("drain-over", ""), 0, "killed")
+}
+
+/// The limit of that: where a newer generation sleeps on the same listener, shutdown() cannot wake the children of the
+/// older one and nobody else. They end with the drain time; nobody is refused, and the newer one is not disturbed.
+fn not_woken(at: &str) -> Result<(), Failed> {
+    let address = format!("{at}:8000");
+    let program = tagged(&server(true), "prefork", at, 8000, "exec");
+    let words = ["--drain", "1s", "--rollback-window", "100ms", "--", "sh", "-c", &program];
+    let run = Run::listening(&words);
+    run.ready(1)?;
+    same(ask(&address)?, "1".into(), "the answer")?;
+    run.restart()?;
+    run.until("warning", "was not carried out, since the other one serves on it")?;
+    run.until("ended", "generation 1 ended: SIGKILL")?;
+    same(run.count("drain-over", "") > 0, true, "after the drain time")?;
+    for _ in 0..5 {
+        same(ask(&address)?, "2".into(), "the answer")?;
+    }
+    same(run.count("warning", "was reset"), 0, "queues that were reset")
 }
 
 /// A port that was left to the kernel is the same in every generation.

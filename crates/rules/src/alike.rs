@@ -1,11 +1,11 @@
 //! Many rows that no answer tells apart, as a few of them and a count.
 //!
-//! A busy server leaves a hundred thousand TIME_WAITs on its port. Of those on one local address the rule sees
-//! no difference, a person wants a few examples and their number, and each row would cost memory and time in
-//! every judgement. So the first of a kind stay rows of their own, and one row more stands for the rest.
+//! A busy server leaves a hundred thousand TIME_WAITs on its port, and has as many connections. Of those on one
+//! local address the rule sees no difference, a person wants a few examples and their number, and each row would
+//! cost memory and time in every judgement. So the first of a kind stay rows of their own, and one row more
+//! stands for the rest.
 //!
-//! Only what has said all that it had to say is counted so: a row with an owner, bytes or an option of its own
-//! stays one. Not here: walking the kernel's list, and what only the whole list can do (freeing each of them).
+//! Not here: walking the kernel's list, and what only the whole list can do (freeing each of them).
 
 use crate::address::Transport;
 use crate::owner::{NoOwner, Ownership};
@@ -15,46 +15,77 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-/// So many rows of a kind stay rows of their own.
-pub const KEPT: usize = 8;
+/// So many TIME_WAITs of a kind stay rows of their own.
+const TIME_WAITS: usize = 8;
+/// So many connections of a kind do: of them somebody may look for a certain one.
+const CONNECTIONS: usize = 64;
 
-/// What makes rows of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What makes rows of one kind: everything but the other end, its socket, and how long it stays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     place: (Transport, SocketAddr, u32),
-    options: [Option<bool>; 3],
+    state: State,
+    uid: Option<u32>,
+    options: ([Option<bool>; 3], Option<bool>),
     /// Whether the other end has a client's port: says which side was the server.
     from_client: bool,
+    holders: Vec<(u32, Option<u32>)>,
 }
 
 impl Kind {
-    /// The kind of a row that may be counted with others.
     fn of(row: &Socket, sysctls: &Sysctls) -> Option<Kind> {
-        let spent = row.mini
-            && row.state == State::TimeWait
-            && row.owners == Ownership::Nobody(NoOwner::TimeWait)
-            && row.options.learned == Learned::NotYet
-            && (row.inode, row.uid, row.bound_explicitly) == (0, None, None);
-        let (place, remote) = row.inet().zip(row.remote).filter(|_| spent)?;
+        let (place, remote) = row.inet().zip(row.remote)?;
         let Options { reuseaddr, reuseport, v6only, .. } = row.options;
-        let from_client = sysctls.ephemeral(remote.port());
-        Some(Kind { place, options: [reuseaddr, reuseport, v6only], from_client })
+        Some(Kind {
+            place,
+            state: row.state,
+            uid: row.uid,
+            options: ([reuseaddr, reuseport, v6only], row.bound_explicitly),
+            from_client: sysctls.ephemeral(remote.port()),
+            holders: row.owners.holdings().iter().map(|holding| (holding.pid, holding.tid)).collect(),
+        })
     }
 }
 
-/// Takes in rows one by one, as the kernel lists them.
+/// A TIME_WAIT of which nothing but its row is known.
+fn is_spent(row: &Socket) -> bool {
+    row.mini
+        && row.state == State::TimeWait
+        && row.inode == 0
+        && row.owners == Ownership::Nobody(NoOwner::TimeWait)
+        && row.options.learned == Learned::NotYet
+}
+
+/// A connection that processes have open, and that is nothing special.
+fn is_held(row: &Socket) -> bool {
+    matches!(row.state, State::Established | State::CloseWait)
+        && row.inode != 0
+        && matches!(row.owners, Ownership::Held(_))
+        && row
+            .inet()
+            .is_some_and(|(transport, local, _)| transport == Transport::Tcp && Some(local) != row.remote)
+}
+
+/// Takes in rows one by one.
 #[derive(Debug)]
 pub struct Merger<'a> {
     sysctls: &'a Sysctls,
+    /// Which may be counted, and how many of a kind are not.
+    which: (fn(&Socket) -> bool, usize),
     rows: Vec<Socket>,
     /// How many of a kind are rows of their own, and where the row is that stands for the rest.
     kinds: BTreeMap<Kind, (usize, Option<usize>)>,
 }
 
 impl<'a> Merger<'a> {
-    /// The settings say which ports are clients'.
-    pub const fn new(sysctls: &'a Sysctls) -> Merger<'a> {
-        Merger { sysctls, rows: Vec::new(), kinds: BTreeMap::new() }
+    /// Counts TIME_WAITs, as the kernel lists them. The settings say which ports are clients'.
+    pub const fn of_time_waits(sysctls: &'a Sysctls) -> Merger<'a> {
+        Merger { sysctls, which: (is_spent, TIME_WAITS), rows: Vec::new(), kinds: BTreeMap::new() }
+    }
+
+    /// Counts connections of which everything is known: their owners, and as much of their options as there is.
+    pub fn of_connections(sysctls: &'a Sysctls) -> Merger<'a> {
+        Merger { which: (is_held, CONNECTIONS), ..Merger::of_time_waits(sysctls) }
     }
 
     /// Forgets everything, for another walk.
@@ -65,12 +96,15 @@ impl<'a> Merger<'a> {
 
     /// Takes in a row.
     pub fn take(&mut self, row: Socket) {
-        if let Some(kind) = Kind::of(&row, self.sysctls) {
+        let (may_count, kept) = self.which;
+        if may_count(&row)
+            && let Some(kind) = Kind::of(&row, self.sysctls)
+        {
             let (own, rest) = self.kinds.entry(kind).or_default();
             if let Some(rest) = rest.and_then(|rest| self.rows.get_mut(rest)) {
                 return rest.stand_for(row);
             }
-            match *own < KEPT {
+            match *own < kept {
                 true => *own += 1,
                 false => *rest = Some(self.rows.len()),
             }
@@ -114,7 +148,7 @@ mod tests {
     #[track_caller]
     fn check(rows: impl IntoIterator<Item = Socket>, expect: &[u64], last_ms: u32) {
         let sysctls = Sysctls { local_port_range: Some((32768, 60999)), ..Sysctls::default() };
-        let mut merger = Merger::new(&sysctls);
+        let mut merger = Merger::of_time_waits(&sysctls);
         rows.into_iter().for_each(|row| merger.take(row));
         let rows = merger.into_rows();
         assert_eq!(rows.iter().map(Socket::count).collect::<Vec<_>>(), expect);

@@ -172,8 +172,8 @@ pub struct Socket {
     pub file: Option<FileId>,
     /// Who has it open.
     pub owners: Ownership,
-    /// So many rows besides, of which no answer tells one from this ([`crate::alike`]); it is the one that stays
-    /// longest.
+    /// So many rows besides, of which no answer tells one from this ([`crate::alike`]); of TIME_WAITs it
+    /// is the one that stays longest.
     pub alike: u32,
 }
 

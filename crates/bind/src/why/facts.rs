@@ -120,7 +120,7 @@ impl Asker {
         port: u16,
     ) -> Option<Vec<Socket>> {
         let sysctls = snapshot.sysctls.clone();
-        let mut rows = Merger::new(&sysctls);
+        let mut rows = Merger::of_time_waits(&sysctls);
         let mut other_ends = Vec::new();
         let mut others = 0;
         let walked = settled(sockets_of(transport), || {
@@ -163,7 +163,7 @@ impl Asker {
         covered: impl Fn((Transport, u16)) -> bool,
     ) {
         let sysctls = snapshot.sysctls.clone();
-        let mut rows = Merger::new(&sysctls);
+        let mut rows = Merger::of_time_waits(&sysctls);
         let walked = settled(sockets_of(query.transport), || {
             rows.clear();
             self.diag.inet(query, &mut |row| rows.take(row))

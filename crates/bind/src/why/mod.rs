@@ -14,6 +14,7 @@ use inuse_kernel::Error;
 use inuse_kernel::elsewhere::Others;
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::sockdiag::SockDiag;
+use inuse_rules::alike::Merger;
 use inuse_rules::{Attempt, BlindSpot, Diagnosis, Fact, Outcome, Snapshot, Socket, Verdict, diagnose, judge};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct WhyOptions {
     pub probe: bool,
     /// The caller asks about its own bind: a holder with this pid is the caller itself.
     pub own_bind: bool,
+    /// Whether every connection stays a row of its own, however many there are that no answer tells apart.
+    pub every_connection: bool,
     /// How long the search for owners may take, from the beginning of each question; `None` for as long as
     /// it takes. Verdict and cause do not wait for it: what was not found in time is a blind spot.
     pub owners_within: Option<Duration>,
@@ -44,6 +47,7 @@ pub struct Asker {
     diag: SockDiag,
     own_bind: bool,
     probe: bool,
+    every_connection: bool,
     owners_within: Option<Duration>,
     /// When the search for owners must be over.
     owners_deadline: Option<Instant>,
@@ -76,6 +80,7 @@ impl Asker {
             diag,
             own_bind: options.own_bind,
             probe: options.probe,
+            every_connection: options.every_connection,
             owners_within: options.owners_within,
             owners_deadline: None,
             others: None,
@@ -126,6 +131,9 @@ impl Asker {
         // Owners open the way to options, and these to a decided verdict.
         self.settle(&mut snapshot, &asks, |_| true);
         self.explicit_ports(&mut snapshot, &asks);
+        if !self.every_connection {
+            count_connections(&mut snapshot);
+        }
         evidence::processes(&mut snapshot);
         if self.probe {
             self.try_binds(&mut snapshot, &asks);
@@ -171,6 +179,13 @@ impl Asker {
             tried.extend(wanted);
         }
     }
+}
+
+/// Connections that no answer tells apart become one row, now that everything is known of them.
+fn count_connections(snapshot: &mut Snapshot) {
+    let mut merger = Merger::of_connections(&snapshot.sysctls);
+    std::mem::take(&mut snapshot.sockets).into_iter().for_each(|row| merger.take(row));
+    snapshot.sockets = merger.into_rows();
 }
 
 /// Whether the fact is an option of a socket, which takes its owner, or a program, to find out.

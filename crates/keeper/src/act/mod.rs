@@ -50,7 +50,9 @@ impl Freer {
     /// # Errors
     /// When the namespace cannot be entered, or the kernel has no sock_diag.
     pub fn new(options: &WhyOptions) -> Result<Freer, Error> {
-        Ok(Freer { asker: Asker::new(options)? })
+        // Each connection may go with another process.
+        let options = WhyOptions { every_connection: true, ..options.clone() };
+        Ok(Freer { asker: Asker::new(&options)? })
     }
 
     /// Who can be asked why, in the same namespace.

@@ -132,7 +132,9 @@ fn descriptors(owner: &Owner<'_>, process: &Process) -> String {
     let mut fds: Vec<String> =
         owner.held.iter().flat_map(|(_, holding)| &holding.fds).map(|fd| fd.to_string()).collect();
     fds.dedup();
-    let more = fds.len().saturating_sub(FEW);
+    // Each socket that is only counted has one as well.
+    let counted: u64 = owner.held.iter().map(|(socket, _)| u64::from(socket.alike)).sum();
+    let more = fds.len().saturating_sub(FEW) as u64 + counted;
     fds.truncate(FEW);
     let mut parts = Vec::new();
     match fds.len() {

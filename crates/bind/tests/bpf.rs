@@ -24,6 +24,7 @@ fn main() {
     }
     let mut trials = vec![
         Trial::ignorable_test("an_ordinary_user_is_told", || on_stage(an_ordinary_user_is_told)),
+        Trial::ignorable_test("many_remains_of_two_kinds", || on_stage(many_remains_of_two_kinds)),
         Trial::ignorable_test("a_listener_is_not_worth_it", || on_stage(a_listener_is_not_worth_it)),
     ];
     for old in Old::all() {
@@ -201,6 +202,44 @@ fn ask() {
     for spot in &report.snapshot.blind {
         println!("{} ({})", spot.what, spot.remedy);
     }
+}
+
+/// More remains than stay rows of their own, of one address and with two ways of options: the rows and their counts
+/// tell both, and the verdict is the kernel's.
+fn many_remains_of_two_kinds(stage: &mut Stage) -> Result<(), Failed> {
+    const EACH: u64 = 15;
+    let at = address("127.0.0.1:8080");
+    listen(stage, at, [true, false, false])?;
+    stage.step(&Step::Actor("client", 0))?;
+    for reuseaddr in [true, false] {
+        // A connection has the option as its listener has it then.
+        stage.step(&Step::Does("server", Act::Set("s", Opt::Reuseaddr, reuseaddr)))?;
+        for _ in 0..EACH {
+            for step in [
+                Step::Does("client", Act::Socket("c", Kind::Tcp4)),
+                Step::Does("client", Act::Connect("c", Place::Inet(at))),
+                Step::Does("server", Act::Accept("s", "a")),
+                Step::Does("server", Act::Close("a")),
+                Step::Does("client", Act::Close("c")),
+            ] {
+                stage.step(&step)?;
+            }
+        }
+    }
+    stage.step(&Step::Does("server", Act::Exit))?;
+    stage.step(&Step::Await(Sight { local: at, state: State::TimeWait }))?;
+    let wanted = Wanted::tcp(at);
+    let Report { snapshot, diagnosis } = why(stage, &wanted)?;
+    let count = |reuseaddr| -> u64 {
+        let rows = snapshot.sockets.iter().filter(|row| row.options.reuseaddr == Some(reuseaddr));
+        rows.map(|row| row.count()).sum()
+    };
+    assert_eq!((count(true), count(false)), (EACH, EACH), "{:#?}", snapshot.sockets);
+    assert!(snapshot.sockets.len() < 2 * EACH as usize, "{:#?}", snapshot.sockets);
+    assert!(diagnosis.summary.contains("30 connections are in TIME_WAIT"), "{}", diagnosis.summary);
+    let kernel = stage.attempt(&wanted.with(true, false))?;
+    assert_eq!((answer(&diagnosis.reuseaddr), kernel.is_some()), (Some(kernel), true));
+    Ok(())
 }
 
 /// A listener refuses whatever its options: no program is loaded for it.

@@ -20,6 +20,8 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("an_ancestor_is_the_holder", an_ancestor),
     ("time_wait_as_an_ordinary_user", time_wait_unprivileged),
     ("time_wait_protected_by_rfc1337", time_wait_protected),
+    ("many_time_waits", many_time_waits),
+    ("many_time_waits_as_an_ordinary_user", many_time_waits_unprivileged),
     ("fin_wait_2_as_an_ordinary_user", fin_wait_2_unprivileged),
     ("the_last_three_megabytes_arrive", last_words),
     ("a_pid_given_out_again", race),
@@ -145,6 +147,61 @@ fn time_wait_unprivileged(stage: &mut Stage) -> Result<(), Failed> {
     assert_eq!(life(stage, "client"), client);
     // Nothing is left of the way in which it was done either.
     assert!(!stage.rows()?.iter().any(|row| row.local.port() == 8080), "{:?}", stage.rows()?);
+    Ok(())
+}
+
+/// More of them than are told one by one, and than stay rows of their own.
+const MANY: usize = 20;
+
+fn leave_many(stage: &mut Stage) -> Result<(), Failed> {
+    for step in [
+        Step::Actor("server", 0),
+        Step::Does("server", Act::Socket("s", Kind::Tcp4)),
+        Step::Does("server", Act::Bind("s", Place::Inet(HERE))),
+        Step::Does("server", Act::Listen("s", 16)),
+        Step::Actor("client", 0),
+    ] {
+        stage.step(&step)?;
+    }
+    for _ in 0..MANY {
+        for step in [
+            Step::Does("client", Act::Socket("c", Kind::Tcp4)),
+            Step::Does("client", Act::Connect("c", Place::Inet(HERE))),
+            Step::Does("server", Act::Accept("s", "a")),
+            Step::Does("server", Act::Close("a")),
+            Step::Does("client", Act::Close("c")),
+        ] {
+            stage.step(&step)?;
+        }
+    }
+    stage.step(&Step::Does("server", Act::Exit))?;
+    let start = std::time::Instant::now();
+    while left_at(stage, HERE.port())? < MANY && start.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(left_at(stage, HERE.port())?, MANY, "{:?}", stage.rows()?);
+    Ok(())
+}
+
+fn left_at(stage: &mut Stage, port: u16) -> Result<usize, Failed> {
+    Ok(stage.rows()?.iter().filter(|row| row.local.port() == port).count())
+}
+
+fn many_time_waits(stage: &mut Stage) -> Result<(), Failed> {
+    leave_many(stage)?;
+    let said = free(stage, 0, "127.0.0.1:8080", None)?;
+    expect(&said, "Free", "none")?;
+    assert!(said.text.contains(&format!("{MANY} TIME_WAITs of 127.0.0.1:8080 destroyed")), "{}", said.text);
+    assert_eq!((stage.attempt(&Wanted::tcp(HERE))?, left_at(stage, 8080)?), (None, 0));
+    Ok(())
+}
+
+fn many_time_waits_unprivileged(stage: &mut Stage) -> Result<(), Failed> {
+    leave_many(stage)?;
+    let said = free(stage, TOM, "127.0.0.1:8080", None)?;
+    expect(&said, "Free", "none")?;
+    assert!(said.text.contains(&format!("{MANY} TIME_WAITs of 127.0.0.1:8080 removed")), "{}", said.text);
+    assert_eq!((stage.attempt(&Wanted::tcp(HERE))?, left_at(stage, 8080)?), (None, 0));
     Ok(())
 }
 

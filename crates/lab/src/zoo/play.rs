@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Connections that wait in the queue when the program is killed.
 pub const QUEUED: usize = 50;
 
+/// The supervisor's `--rollback-window`.
+const WINDOW: Duration = Duration::from_millis(100);
+
 /// How often.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounds {
@@ -41,7 +44,8 @@ pub fn play(inuse: &Path, program: &Program, at: SocketAddr, rounds: Rounds) -> 
     let scratch = Scratch::new().map_err(|error| error.to_string())?;
     let words = program.command(at, &scratch).map_err(|error| error.to_string())?;
     let at_words = at.to_string();
-    let mut options = vec!["--drain", "10s", "--rollback-window", "100ms", "--give-up", "0"];
+    let window = format!("{}ms", WINDOW.as_millis());
+    let mut options = vec!["--drain", "10s", "--rollback-window", &window, "--give-up", "0"];
     match program.way {
         Way::Pass => options.extend(["-l", &at_words]),
         // On a busy machine it may live for a second before it listens.
@@ -84,6 +88,8 @@ pub fn play(inuse: &Path, program: &Program, at: SocketAddr, rounds: Rounds) -> 
     let load = Load::start(&Plan { slow: 0, ..plan }).map_err(|error| error.to_string())?;
     for number in 1..=rounds.kills {
         goes_on(&load, &supervisor, &format!("before kill {number}"))?;
+        // It lives through its window: kills in a row would be a crash loop, with pauses that double.
+        std::thread::sleep(2 * WINDOW);
         let generation = supervisor.last();
         figures.lost_from_queue += kill_with_a_queue(&supervisor, program, at, generation)?;
     }

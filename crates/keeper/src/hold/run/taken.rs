@@ -81,8 +81,10 @@ impl Supervisor<'_> {
             return None;
         }
         let holders = holders(&report);
-        if self.generations.get_mut(&number).is_some_and(|own| holders.iter().any(|pid| own.tree.has(*pid))) {
-            // It has it, and does not listen.
+        let members = self.generations.get_mut(&number).map(|own| own.tree.members()).unwrap_or_default();
+        let has_it = members.iter().any(|member| holders.contains(&member.pid));
+        if has_it || (holders.is_empty() && !members.is_empty()) {
+            // It has it and does not listen, or nobody can be named and that may be so.
             return None;
         }
         let ours = |pid: &u32| {

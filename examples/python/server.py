@@ -37,7 +37,8 @@ async def serve(reader, writer):
 async def main():
     global ending
     told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         sys.exit("no socket was given to this process")
     servers = [
@@ -46,13 +47,17 @@ async def main():
     ]
     await told.wait()
     ending = True
+    # Nothing more is accepted. A server that is closed drops what it has accepted and not begun to serve, so before
+    # that some turns of the loop: what was accepted a moment ago has its task then.
     for server in servers:
-        server.close()
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
     for writer in list(used):
         writer.close()
-    # Some turns of the loop: what was accepted a moment ago has its task then.
     for _ in range(20):
         await asyncio.sleep(0)
+    for server in servers:
+        server.close()
     if tasks:
         await asyncio.wait(tasks, timeout=20)
 

@@ -178,8 +178,14 @@ fn taken() -> Result<(), Failed> {
     same(ctl.code, Some(1), "inuse ctl restart")?;
     let error = ctl.answer["error"].as_str().unwrap_or_default();
     // A process that is just being forked has it too, until its exec.
-    let (pid, listens) = (std::process::id().to_string(), format!(" on {}:8083 (cause: listener)", at.ip()));
-    for words in ["ended before it was ready", &pid, &listens, &format!("inuse free tcp/{}:8083", at.ip())] {
+    let (pid, listens) = (std::process::id().to_string(), format!(" on {}:8083.", at.ip()));
+    for words in [
+        "ended before it was ready",
+        &pid,
+        "(cause: listener)",
+        &listens,
+        &format!("inuse free tcp/{}:8083", at.ip()),
+    ] {
         holds(error.contains(words), format!("{error:?} has no {words:?}"))?;
     }
     let told = supervisor.event("taken", Some(2))?;
@@ -199,8 +205,9 @@ fn taken_at_first() -> Result<(), Failed> {
     let mut supervisor = binds_where_told(at, &scratch, &["--give-up", "3"])?;
     same(supervisor.ended()?.code(), Some(1), "the exit status")?;
     let told = supervisor.event("taken", Some(1))?;
-    let (pid, listens) = (std::process::id().to_string(), format!(" on {at} (cause: listener)"));
-    let named = told.message.contains(&pid) && told.message.contains(&listens);
+    let named = [&*std::process::id().to_string(), "(cause: listener)", &format!(" on {at}.")]
+        .iter()
+        .all(|words| told.message.contains(words));
     holds(named && told.message.contains("inuse free"), told.message)?;
     same((supervisor.count("taken"), supervisor.count("started")), (1, 3), "told, and started")
 }

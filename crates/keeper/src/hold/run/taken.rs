@@ -106,7 +106,7 @@ fn said(report: &Report, ours: bool) -> String {
     let diagnosis = &report.diagnosis;
     let summary = diagnosis.summary.trim_end_matches('.');
     let mut text =
-        format!("{} cannot be bound: {summary} (cause: {})", diagnosis.attempt.address, diagnosis.cause);
+        format!("{} cannot be bound (cause: {}). {summary}", diagnosis.attempt.address, diagnosis.cause);
     let typed = diagnosis.cures.iter().find(|cure| !cure.commands.is_empty());
     if ours {
         text += ". That is what this very run keeps: a new address that overlaps with the old one takes 'inuse ctl \

@@ -20,13 +20,15 @@ pub(crate) const ALL: &[Case] = &[
     ("closed_over_a_job_in_the_background", &["bash", "python3"], || closed(Job::Background)),
     ("closed_without_a_shell", &["python3"], || closed(Job::Alone)),
     ("the_shell_sends_sighup_and_then_is_closed", &["bash", "python3"], sent_by_the_shell),
-    ("closed_over_a_job_that_was_disowned", &["bash", "python3"], disowned),
+    ("closed_over_a_job_that_was_disowned", &["bash", "python3"], || lives_on(Job::Background)),
+    ("closed_over_a_job_under_nohup", &["bash", "python3"], || lives_on(Job::Nohup)),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Job {
     Foreground,
     Background,
+    Nohup,
     /// It is the terminal's only program.
     Alone,
 }
@@ -65,6 +67,7 @@ impl Typed {
         match job {
             Job::Alone => {}
             Job::Foreground => typed.types(&line.replacen("exec ", "", 1))?,
+            Job::Nohup => typed.types(&format!("{} >/dev/null &", line.replacen("exec", "nohup", 1)))?,
             Job::Background => typed.types(&format!("{} &", line.replacen("exec ", "", 1)))?,
         }
         wait(|| typed.has("ready", 1), &format!("generation 1\n{}", typed.log()))?;
@@ -133,14 +136,20 @@ fn sent_by_the_shell() -> Result<(), Failed> {
 }
 
 /// It lives on without a terminal, and SIGHUP is a restart as before.
-fn disowned() -> Result<(), Failed> {
-    let mut typed = Typed::new(Job::Background)?;
-    typed.types("disown; exit")?;
+fn lives_on(job: Job) -> Result<(), Failed> {
+    let mut typed = Typed::new(job)?;
+    if job == Job::Background {
+        typed.types("disown; exit")?;
+    } else {
+        // The shell passes the end on to this one.
+        typed.closes();
+    }
     // Its end is that of the terminal's session.
     typed.first.wait()?;
     typed.closes();
     let supervisor = typed.supervisor().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
     kill_process(supervisor.ok_or("it has ended")?, Signal::HUP)?;
     wait(|| typed.has("restarted", 1), &format!("a restart\n{}", typed.log()))?;
+    holds(typed.has("restart", 1) && typed.has("stopping", 0), typed.log())?;
     same(ask(typed.at, Dialect::Http)?.ends_with(":2"), true, "generation 2 answers")
 }

@@ -31,21 +31,21 @@ const ROLE: &str = "__inuse-lab";
 ///
 /// To be called before anything else in `main`, while the process has one thread.
 pub fn helper_main() {
-    let mut words = std::env::args_os().skip(1);
-    if words.next().is_none_or(|word| word != ROLE) {
-        return;
-    }
-    let words: Option<Vec<String>> = words.map(|word| word.into_string().ok()).collect();
-    let words = words.unwrap_or_default();
+    let Some(words) = role() else { return };
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["stage"] => stage::helper::main(),
         ["here"] => stage::helper::here(),
         ["actor", name] => actor::main(name),
         ["teach", kind] => teach::helper::main(kind),
-        ["bench", ..] => std::process::exit(bench::main(std::env::args_os().skip(2)).into()),
-        ["crowd", ref share @ ..] => crowd::member::main(share),
-        ["peak", ref command @ ..] => bench::sample::peak_main(command),
         ["why", ref words @ ..] => play::asker::main(words),
         _ => std::process::exit(2),
     }
+}
+
+/// The words of a helper process, if this process was started as one.
+fn role() -> Option<Vec<String>> {
+    let mut words = std::env::args_os().skip(1);
+    words.next().filter(|word| word == ROLE)?;
+    let words: Option<Vec<String>> = words.map(|word| word.into_string().ok()).collect();
+    Some(words.unwrap_or_default())
 }

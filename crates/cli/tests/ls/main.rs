@@ -13,6 +13,7 @@ use ran::Ran;
 use std::process::Command;
 
 fn main() {
+    inuse_lab::bench::helper_main();
     inuse_lab::helper_main();
     let plain = |name: &str, test: fn()| {
         Trial::test(name, move || {

@@ -15,12 +15,12 @@ mod plot;
 mod put;
 mod report;
 mod restart;
-pub(crate) mod sample;
+mod sample;
 mod tool;
 mod upper;
 mod zoo;
 
-use crate::ROLE;
+use crate::{ROLE, crowd};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -112,7 +112,20 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// `inuse-bench` as a further run of the calling binary, which has to call [`crate::helper_main`] first.
+/// As [`crate::helper_main`], and to be called before it: becomes a helper process of a measurement, if this
+/// process was started as one. Apart from that one, so that the command, which measures nothing, need not have
+/// all of this in it.
+pub fn helper_main() {
+    let Some(words) = crate::role() else { return };
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["bench", ..] => std::process::exit(main(std::env::args_os().skip(2)).into()),
+        ["crowd", ref share @ ..] => crowd::member::main(share),
+        ["peak", ref command @ ..] => sample::peak_main(command),
+        _ => {}
+    }
+}
+
+/// `inuse-bench` as a further run of the calling binary, which has to call [`helper_main`] first.
 pub fn command() -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args([ROLE, "bench"]);

@@ -226,7 +226,7 @@ fn finish(command: &mut Command) -> io::Result<Ran> {
 }
 
 /// Becomes the small process of [`Runner::peak`]: runs the program, and prints its peak on standard error.
-pub(crate) fn peak_main(words: &[&str]) -> ! {
+pub(super) fn peak_main(words: &[&str]) -> ! {
     let [program, arguments @ ..] = words else { std::process::exit(2) };
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());

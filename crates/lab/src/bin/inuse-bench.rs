@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    inuse_lab::bench::helper_main();
     inuse_lab::helper_main();
     ExitCode::from(inuse_lab::bench::main(std::env::args_os()))
 }

@@ -117,3 +117,44 @@ fn programs(arguments: &RestartArgs, contenders: &[Contender]) -> io::Result<Vec
     let program = |name| Some(Program { name, path: path(name)?, version: "--version" });
     Ok(names.into_iter().filter_map(program).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Server;
+    use super::super::ways::Way;
+    use super::*;
+    use crate::load::Tally;
+    use crate::zoo::{Scratch, address};
+
+    fn contender(way: Way, tally: Tally, answers: &[f64], memory: Vec<Memory>) -> io::Result<Contender> {
+        let (server, answers, scratch) = (Server::Again(None, Vec::new()), answers.to_vec(), Scratch::new()?);
+        Ok(Contender { way, at: address(), server, tally, answers, trouble: None, memory, _scratch: scratch })
+    }
+
+    #[test]
+    fn rows_of_clients_and_memory() -> io::Result<()> {
+        let tally =
+            Tally { ok: 70, refused: 3, unconnected: 1, reset: 2, empty: 1, stale: 5, ..Tally::default() };
+        let supervisor = |peak| Memory { whose: "supervisor", count: 1, peak, own: 512 };
+        let copier = Memory { whose: "its copier", count: 2, peak: 2048, own: 256 };
+        let all = [
+            contender(Way::Given, Tally::default(), &[0.3, 0.1, 0.2], vec![supervisor(6144), copier])?,
+            contender(Way::StopStart, tally, &[], Vec::new())?,
+        ];
+        let text = clients(&all);
+        assert!(
+            text.ends_with(
+                "\n| `inuse run -l` | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0.000 | 0.200, 0.300 |\n\
+                 | stop, then start | 0 | 70 | 4 | 2 | 3 | 5 | 0 | 0.000 | – |\n"
+            ),
+            "{text}"
+        );
+        let text = memory(&all);
+        assert!(text.contains("| `inuse run -l` | its copier, each of 2 | 2.0 | 0.2 |\n"), "{text}");
+        assert!(
+            text.ends_with("**missed**: The peak memory of the supervisor under 5 MiB: 6.0 MiB\n"),
+            "{text}"
+        );
+        Ok(())
+    }
+}

@@ -1,6 +1,7 @@
 //! The section on restarts: what clients saw, how soon the new one answers, and the memory of what holds the port.
 
 use super::super::machine::{Machine, Program};
+use super::super::sample::Spread;
 use super::super::{bars, bars::Bar, tool};
 use super::process::Memory;
 use super::{AFTER, BEFORE, Contender, RestartArgs};
@@ -53,12 +54,8 @@ fn clients(contenders: &[Contender]) -> String {
                     the new one answers after, s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
         .to_owned();
     for Contender { way, tally, answers, .. } in contenders {
-        let mut answers = answers.clone();
-        answers.sort_by(f64::total_cmp);
-        let after = match (answers.get(answers.len() / 2), answers.last()) {
-            (Some(median), Some(worst)) => format!("{median:.3}, {worst:.3}"),
-            _ => "–".to_owned(),
-        };
+        let Spread { median, high, .. } = Spread::of(answers.clone());
+        let after = if answers.is_empty() { "–".to_owned() } else { format!("{median:.3}, {high:.3}") };
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {:.3} | {after} |",

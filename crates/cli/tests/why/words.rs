@@ -89,7 +89,7 @@ fn a_message_that_names_no_address_is_refused() {
     check(b"", "inuse: the text is empty; pipe the error message in: cmd 2>&1 | inuse why -\n");
     check(
         b"all is well\n",
-        "inuse: the text complains about no address; ask with the port, for instance inuse 8080; inuse ls lists those that are taken\n",
+        "inuse: the text complains about no address; ask with the port, for instance inuse 8080\n",
     );
     check(
         b"Traceback:\nOSError: [Errno 98] Address already in use\n",
@@ -97,7 +97,7 @@ fn a_message_that_names_no_address_is_refused() {
     );
     check(
         b"a NUL: \x00\n",
-        "inuse: the text complains about no address; ask with the port, for instance inuse 8080; inuse ls lists those that are taken\n",
+        "inuse: the text complains about no address; ask with the port, for instance inuse 8080\n",
     );
 }
 

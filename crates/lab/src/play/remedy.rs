@@ -32,6 +32,8 @@ fn cured(answer: &Report, cure: &Cure, wanted: &Wanted) -> Option<Wanted> {
     }
     match (cure.action, cure.source, wanted.place) {
         (Action::Wait | Action::Privilege | Action::LookAgain, _, _) => None,
+        // Root, who types it on a stage, would see the server and stop it.
+        (Action::Unlink, _, _) if cure.promise == Promise::Perhaps => None,
         (_, Some(SourceFix::Reuseaddr), _) => Some(wanted.with(true, wanted.reuseport)),
         (_, Some(SourceFix::Reuseport), _) => Some(wanted.with(wanted.reuseaddr, true)),
         (_, Some(SourceFix::V6only), _) => Some(wanted.v6only()),

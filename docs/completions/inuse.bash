@@ -557,7 +557,7 @@ _inuse() {
             return 0
             ;;
         inuse__subcmd__opts)
-            opts="-h --list --yes --force --all --json --netns --no-color --help"
+            opts="-v -h --list --yes --force --verbose --all --json --netns --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -143,7 +143,7 @@ complete -c inuse -n "__fish_inuse_using_subcommand opts" -l netns -d 'Look for 
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -l list -d 'Explain every option, or those that are named'
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -l yes -d 'Set without asking'
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -l force -d 'Also set what could break a live socket'
-complete -c inuse -n "__fish_inuse_using_subcommand opts" -l all -d 'Show every option of each socket, however many there are'
+complete -c inuse -n "__fish_inuse_using_subcommand opts" -s v -l all -l verbose -d 'Show every option of each socket, not only those that are changed'
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -l json -d 'Print JSON (schema inuse.opts/1)'
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -l no-color -d 'Never use colour (nor does it where NO_COLOR is set or stdout is no terminal)'
 complete -c inuse -n "__fish_inuse_using_subcommand opts" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -98,8 +98,8 @@ pub enum Verb {
     Lab(LabArgs),
     /// Show the options of live sockets, and set them without a restart
     ///
-    /// Reads every option of the sockets that hold an address or belong to a process, and says which ones the program
-    /// changed. With NAME=VALUE it sets them on the live sockets: what is asked, and what the kernel made of it.
+    /// Reads every option of the sockets that hold an address or belong to a process, and says which ones differ from
+    /// a new socket's. With NAME=VALUE it sets them on the live sockets: what is asked, and what the kernel made of it.
     #[command(after_help = opts::EXAMPLES, after_long_help = with_exit(opts::EXAMPLES, opts::EXIT))]
     Opts(OptsArgs),
     /// Run a program, keep its addresses, and restart it without a gap

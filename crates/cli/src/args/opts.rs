@@ -18,7 +18,8 @@ Values:
   eth0, off                          SO_BINDTODEVICE=eth0
 
 Examples:
-  inuse opts 8080                    which options are set, and by whom
+  inuse opts 8080                    what is changed, compared with a new socket
+  inuse opts --all 8080              every option
   inuse opts 8080 SO_REUSEADDR=1     mends a live server: its TIME_WAIT will not refuse a next start that
                                      sets the option too
   inuse opts pid:4412 SO_KEEPALIVE   one option of all its sockets
@@ -56,8 +57,8 @@ pub struct OptsArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Show every option of each socket, however many there are
-    #[arg(long)]
+    /// Show every option of each socket, not only those that are changed
+    #[arg(short = 'v', long, visible_alias = "verbose")]
     pub all: bool,
 
     /// Print JSON (schema inuse.opts/1)

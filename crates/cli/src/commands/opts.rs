@@ -11,7 +11,8 @@ use crate::args::OptsArgs;
 use crate::exit::ExitStatus;
 use crate::mistyped::distance;
 use crate::output::Output;
-use crate::render::{opts, opts_json};
+use crate::render::opts::{self, Shown};
+use crate::render::opts_json;
 use inuse_bind::resolve::resolve;
 use inuse_keeper::act::options::{
     self, Ending, Look, NotFound, Objection, Outcome, Plan, Question, Subject, Unproven,
@@ -74,7 +75,7 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
         let hidden = look.beyond.elsewhere > 0;
         let status = if hidden { ExitStatus::CannotSay } else { ExitStatus::InUse };
         if args.json {
-            output.data(&opts_json::look(&look, status));
+            opts_json::look(&look, status, &mut |piece| output.data(piece));
         }
         output.say(&opts::nobody(&look, &text_of(target)));
         return Ok(status);
@@ -86,9 +87,15 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
         return Err(Stop::Words(says));
     }
     if args.json {
-        output.data(&opts_json::look(&look, ExitStatus::Success));
+        opts_json::look(&look, ExitStatus::Success, &mut |piece| output.data(piece));
     } else {
-        output.data(&opts::look(&look, !wanted.is_empty(), output.terminal(), output.width()));
+        let shown = match (wanted.is_empty(), args.all) {
+            (false, _) => Shown::Asked,
+            (true, true) => Shown::All,
+            (true, false) => Shown::Changed,
+        };
+        let (columns, width) = (output.terminal(), output.width());
+        opts::look(&look, shown, columns, width, &mut |piece| output.data(piece));
     }
     Ok(ExitStatus::Success)
 }

@@ -14,6 +14,7 @@ use inuse_rules::verdict::{Outcome, Verdict};
 use inuse_rules::{Attempt, Snapshot, Socket};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 
 /// The schema of the view.
 pub const SCHEMA: &str = "inuse.why/1";
@@ -184,20 +185,51 @@ pub fn document(answers: &[Answer], saved_by: Option<&str>) -> String {
 
 /// Any value as one line of JSON in which no character deceives.
 pub fn to_text(value: &impl Serialize) -> String {
-    // Our own structures with string keys: serialising them does not fail.
-    let json = serde_json::to_string(value).unwrap_or_default();
-    let mut out = String::with_capacity(json.len() + 1);
-    for c in json.chars() {
-        if deceives(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out.push('\n');
+    let mut out = String::new();
+    write(value, &mut |piece| out.push_str(piece));
     out
+}
+
+/// The same, a piece at a time.
+pub fn write(value: &impl Serialize, each: &mut dyn FnMut(&str)) {
+    let mut pieces = Pieces { waiting: String::new(), each };
+    // Our own structures with string keys: serialising them does not fail.
+    let _ = serde_json::to_writer(&mut pieces, value);
+    pieces.waiting.push('\n');
+    let Pieces { waiting, each } = pieces;
+    each(&waiting);
+}
+
+/// Text that is handed on in pieces of some size, with characters that deceive as escapes.
+struct Pieces<'a> {
+    waiting: String,
+    each: &'a mut dyn FnMut(&str),
+}
+
+impl io::Write for Pieces<'_> {
+    /// JSON is written in parts of whole characters, since it is made of text.
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        const ENOUGH: usize = 8192;
+        let text = str::from_utf8(part).map_err(|_| io::ErrorKind::InvalidData)?;
+        for c in text.chars() {
+            if deceives(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    self.waiting.push_str(&format!("\\u{unit:04x}"));
+                }
+            } else {
+                self.waiting.push(c);
+            }
+        }
+        if self.waiting.len() >= ENOUGH {
+            (self.each)(&self.waiting);
+            self.waiting.clear();
+        }
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn result(answer: &Answer) -> Result<'_> {

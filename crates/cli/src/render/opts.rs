@@ -17,24 +17,72 @@ const STEPS: usize = 12;
 /// The widest value or default in a table.
 const WIDEST: usize = 28;
 
-/// The sockets and their options. `columns` is the width to which lines of tables are cut.
-pub fn look(look: &Look, asked: bool, columns: Option<usize>, width: usize) -> String {
-    let mut out = String::new();
+/// How much of what was read is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// What is changed, and how many others there are.
+    Changed,
+    /// What was asked for by name.
+    Asked,
+    /// Every option of each socket.
+    All,
+}
+
+/// The sockets and their options, a piece at a time: of thousands the whole text would be many times what was read.
+/// `columns` is the width to which lines of tables are cut.
+pub fn look(look: &Look, shown: Shown, columns: Option<usize>, width: usize, each: &mut dyn FnMut(&str)) {
     if look.in_full || look.found.len() <= FEW {
-        for found in &look.found {
-            if !out.is_empty() {
-                out.push('\n');
-            }
+        for (number, found) in look.found.iter().enumerate() {
+            let mut out = String::from(if number == 0 { "" } else { "\n" });
             out.push_str(&heading(found, width));
-            if !asked {
-                out.push_str(&hanging(&changes(&found.readings), "  ", "    ", width));
+            match shown {
+                Shown::Changed => out.push_str(&brief(&found.readings, columns, width)),
+                Shown::Asked => out.push_str(&table(&found.readings, columns)),
+                Shown::All => {
+                    out.push_str(&hanging(&changes(&found.readings), "  ", "    ", width));
+                    out.push_str(&table(&found.readings, columns));
+                }
             }
-            out.push_str(&table(&found.readings, columns));
+            each(&out);
         }
     } else {
-        out.push_str(&groups(look, asked, width));
+        each(&groups(look, shown == Shown::Asked, width));
     }
-    out.push_str(&besides(look, width));
+    if shown == Shown::Changed {
+        let hint = "'--all' shows every option of each; a name shows that one: SO_KEEPALIVE.";
+        each(&wrapped(hint, "", width));
+    }
+    each(&besides(look, width));
+}
+
+/// What is changed, in a table, and how many others there are.
+fn brief(readings: &[Reading], columns: Option<usize>, width: usize) -> String {
+    let is_changed = |reading: &&Reading| matches!(reading.changed, Changed::From(_));
+    let changed: Vec<&Reading> = readings.iter().filter(is_changed).collect();
+    let mut out = String::from("  Changed, compared with a new socket:");
+    if changed.is_empty() {
+        out.push_str(" nothing.\n");
+    } else {
+        let rows = changed.iter().map(|reading| {
+            ([reading.spec.name.to_owned(), value(reading), preset(reading)], reading.spec.says)
+        });
+        out.push('\n');
+        out.push_str(&lines(["Option", "Value", "Default"], rows, columns));
+    }
+    let count = |is: fn(&Changed) -> bool| readings.iter().filter(|reading| is(&reading.changed)).count();
+    let others = [
+        (count(|changed| *changed == Changed::No), "as in a new socket"),
+        (count(|changed| *changed == Changed::Unknown), "of which nothing tells"),
+        (count(|changed| *changed == Changed::Fact), "that are no settings"),
+    ];
+    let others: Vec<String> = others
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, which)| format!("{count} {which}"))
+        .collect();
+    if !others.is_empty() {
+        out.push_str(&hanging(&format!("Not shown: {}.", joined(&others, FEW)), "  ", "    ", width));
+    }
     out
 }
 
@@ -91,18 +139,15 @@ fn holder(holder: &Holder) -> String {
     format!("fd {} of {} (pid {}{thread})", fds.join(" and "), escape(&holder.comm), holder.pid)
 }
 
-/// "Changed by the program: SO_REUSEADDR=on, …".
+/// "Changed, compared with a new socket: SO_REUSEADDR on."
 fn changes(readings: &[Reading]) -> String {
     let changed: Vec<String> = readings
         .iter()
         .filter(|reading| matches!(reading.changed, Changed::From(_)))
         .map(|reading| format!("{} {}", reading.spec.name, value(reading)))
         .collect();
-    if changed.is_empty() {
-        "Changed by the program: nothing; everything is as in a new socket.".to_owned()
-    } else {
-        format!("Changed by the program: {}.", joined(&changed, usize::MAX))
-    }
+    let changed = if changed.is_empty() { "nothing".to_owned() } else { joined(&changed, usize::MAX) };
+    format!("Changed, compared with a new socket: {changed}.")
 }
 
 fn value(reading: &Reading) -> String {
@@ -145,14 +190,14 @@ fn table(readings: &[Reading], columns: Option<usize>) -> String {
 }
 
 /// Lines under a heading, a sentence at the end of each.
-fn lines(
-    head: [&str; 4],
-    rows: impl Iterator<Item = ([String; 4], &'static str)>,
+fn lines<const CELLS: usize>(
+    head: [&str; CELLS],
+    rows: impl Iterator<Item = ([String; CELLS], &'static str)>,
     columns: Option<usize>,
 ) -> String {
     let head = (head.map(String::from), "What it does");
-    let rows: Vec<([String; 4], &str)> = std::iter::once(head).chain(rows).collect();
-    let mut widths = [0; 4];
+    let rows: Vec<([String; CELLS], &str)> = std::iter::once(head).chain(rows).collect();
+    let mut widths = [0; CELLS];
     for (cells, _) in &rows {
         for (width, cell) in widths.iter_mut().zip(cells) {
             *width = (*width).max(cell.chars().count().min(WIDEST));
@@ -207,13 +252,6 @@ fn groups(look: &Look, asked: bool, width: usize) -> String {
             width,
         ));
         out.push_str(&hanging(what, "      ", "        ", width));
-    }
-    if !asked {
-        out.push_str(&wrapped(
-            "'--all' shows every option of each; a name shows that one: SO_KEEPALIVE.",
-            "",
-            width,
-        ));
     }
     out
 }

@@ -1,14 +1,14 @@
 //! The JSON view of `inuse opts`, schema `inuse.opts/1`: docs/schema/inuse.opts-1.json says what each field means.
 //! Fields are added, never renamed or removed.
 
-use super::json::to_text;
+use super::json::{to_text, write};
 use crate::exit::ExitStatus;
 use inuse_keeper::act::options::{Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading};
 use inuse_kernel::options::fresh::Changed;
 use inuse_kernel::options::spec::{Readable, Settable, Spec};
 use inuse_kernel::options::value::{Value, show};
 use inuse_rules::address::escape;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The schema of the view.
 pub const SCHEMA: &str = "inuse.opts/1";
@@ -19,7 +19,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     list: Option<Vec<SpecView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sockets: Option<Vec<SocketView>>,
+    sockets: Option<Sockets<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     in_full: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +53,15 @@ struct SpecView {
     why: Option<&'static str>,
     sockets: String,
     says: &'static str,
+}
+
+/// Each is made when it is written: of thousands the views would be many times what was read.
+struct Sockets<'a>(&'a [Found]);
+
+impl Serialize for Sockets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(socket))
+    }
 }
 
 #[derive(Serialize)]
@@ -135,10 +144,10 @@ pub fn list(specs: &[&'static Spec]) -> String {
     to_text(&Document { list: Some(list), ..Document::new(ExitStatus::Success) })
 }
 
-/// Sockets and their options.
-pub fn look(look: &Look, exit: ExitStatus) -> String {
-    let sockets = look.found.iter().map(socket).collect();
-    to_text(&Document { sockets: Some(sockets), in_full: Some(look.in_full), ..seen(look, exit) })
+/// Sockets and their options, a piece at a time.
+pub fn look(look: &Look, exit: ExitStatus, each: &mut dyn FnMut(&str)) {
+    let sockets = Some(Sockets(&look.found));
+    write(&Document { sockets, in_full: Some(look.in_full), ..seen(look, exit) }, each);
 }
 
 /// What was to be set, and what came of it; `None` where nothing was tried.

@@ -80,10 +80,22 @@ fn options_are_shown_with_what_the_program_changed() {
     for target in [holder.address.clone(), holder.pid(), format!("{}/fd:0", holder.pid())] {
         let ran = inuse(&["opts", &target]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{target}");
-        assert!(ran.stdout.contains("Changed by the program: SO_REUSEADDR on."), "{}", ran.stdout);
-        let line = ran.stdout.lines().find(|line| line.starts_with("  SO_REUSEADDR ")).expect("a row");
-        let cells: Vec<&str> = line.split_whitespace().take(4).collect();
-        assert_eq!(cells, ["SO_REUSEADDR", "on", "off", "changed"]);
+        assert!(ran.stdout.contains("Changed, compared with a new socket:\n"), "{}", ran.stdout);
+        let row = |ran: &Ran| -> Vec<String> {
+            let line = ran.stdout.lines().find(|line| line.starts_with("  SO_REUSEADDR ")).expect("a row");
+            line.split_whitespace().take(4).map(str::to_owned).collect()
+        };
+        assert_eq!(row(&ran), ["SO_REUSEADDR", "on", "off", "Lets"]);
+        assert!(ran.stdout.lines().count() < 10, "{}", ran.stdout);
+        assert!(ran.stdout.contains(" as in a new socket"), "{}", ran.stdout);
+        let all = inuse(&["opts", "-v", &target]);
+        assert!(
+            all.stdout.contains("Changed, compared with a new socket: SO_REUSEADDR on."),
+            "{}",
+            all.stdout
+        );
+        assert_eq!(row(&all), ["SO_REUSEADDR", "on", "off", "changed"]);
+        assert!(all.stdout.lines().any(|line| line.starts_with("  SO_KEEPALIVE ")), "{}", all.stdout);
     }
     let value = option(&holder.address, "SO_REUSEADDR");
     assert_eq!((&value["value"], &value["changed"]), (&"on".into(), &"yes".into()));
@@ -132,6 +144,12 @@ fn many_sockets_are_told_in_groups() {
     let line = ran.stdout.lines().find(|line| line.contains("udp (IPv4) UNCONN sockets: ")).expect("a group");
     let count: usize = line.split_whitespace().next().expect("a word").parse().expect("a number");
     assert!(count >= 300 && ran.stdout.contains(&format!("and {} more", count - 3)), "{}", ran.stdout);
+    // In full it is written socket by socket; that the pieces make one document shows in JSON.
+    let all = inuse(&["opts", "--all", &me]).stdout;
+    assert!(all.lines().filter(|line| line.starts_with("  SO_REUSEADDR ")).count() >= 300);
+    let all = document(&inuse(&["opts", "--all", "--json", &me]).stdout);
+    assert_eq!(all["in_full"], true);
+    assert!(all["sockets"].as_array().expect("sockets").len() >= 300);
     let whole = document(&inuse(&["opts", "--json", &me]).stdout);
     assert_eq!(whole["in_full"], false);
     assert!(whole["sockets"].as_array().expect("sockets").len() >= 300);

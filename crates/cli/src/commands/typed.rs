@@ -31,7 +31,7 @@ pub(super) fn adapt(diagnosis: &mut Diagnosis, args: &WhyArgs) {
     }
 }
 
-/// Changes the commands of a plan: our own verb, once more as root or with another flag.
+/// Changes the commands of a plan: our own, once more as root or with another flag, and the question why.
 pub(super) fn adapt_plan(plan: &mut Plan, args: &AttemptArgs) {
     let own = own_path();
     let commands =
@@ -42,7 +42,7 @@ pub(super) fn adapt_plan(plan: &mut Plan, args: &AttemptArgs) {
             words => (None, words),
         };
         let [program, verb, rest @ ..] = words else { continue };
-        if (program.as_slice(), verb.as_slice()) == (b"inuse", b"free") {
+        if matches!((program.as_slice(), verb.as_slice()), (b"inuse", b"free" | b"why")) {
             let program = sudo.and(own.as_ref()).unwrap_or(program);
             let words = sudo.into_iter().chain([program, verb]).cloned();
             *command = Command(words.chain(place(args)).chain(rest.iter().cloned()).collect());

@@ -141,6 +141,9 @@ fn one_plan_for_a_whole_port(stage: &mut Stage) -> Result<Completion, Failed> {
     let typed = stage.run(0, Program::Path("sh"), &["-c", &format!("{hint} --yes")])?;
     assert_eq!(typed.code, 0, "{hint}: {}", String::from_utf8_lossy(&typed.stderr));
     assert!(stage.pid("server").is_err());
+    let (code, said) = inuse.says(stage, &["free", "80"])?;
+    assert_eq!((code, said.matches("refused with EACCES").count()), (4, 1), "{said}");
+    assert!(said.ends_with("      inuse why 80\n"), "{said}");
     Ok(Completion::Completed)
 }
 

@@ -214,16 +214,18 @@ impl Case<'_> {
 
 /// Refusals that no freeing changes, and verdicts without anybody to name.
 fn beyond_freeing(diagnosis: &Diagnosis) -> Option<Obstacle> {
+    let never = |why: String| {
+        let why_not = Command::new(["inuse", "why", &diagnosis.attempt.address.to_string()]);
+        Obstacle::new(ObstacleKind::Never, format!("Freeing cannot help: {why}.")).with(why_not)
+    };
     match &diagnosis.verdict.outcome {
         Outcome::Ok => None,
-        Outcome::Refused(refusal) if refusal.errno != Errno::EADDRINUSE => {
-            Some(Obstacle::new(ObstacleKind::Never, format!("Freeing cannot help. {}", diagnosis.summary)))
-        }
+        Outcome::Refused(refusal) if refusal.errno != Errno::EADDRINUSE => Some(never(format!(
+            "the bind is refused with {}, and not because somebody has the address",
+            refusal.errno
+        ))),
         Outcome::Refused(refusal) if matches!(refusal.rule, Rule::NoFreePort | Rule::NoFreePortToConnect) => {
-            Some(Obstacle::new(
-                ObstacleKind::Never,
-                format!("No single holder is to blame. {}", diagnosis.summary),
-            ))
+            Some(never("no single holder is to blame".to_owned()))
         }
         Outcome::Unknown { by, .. } if by.is_empty() => {
             Some(Obstacle::new(ObstacleKind::Unseen, "Not enough could be seen to say who is in the way."))

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -132,10 +133,13 @@ fn installed(program: &str) -> bool {
     there.is_ok_and(|status| status.success())
 }
 
-/// A port that was free a moment ago, below those that outgoing connections get.
+/// A port that was free a moment ago, below those that outgoing connections get; another one for each caller.
 fn free_port() -> Result<u16, Failed> {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
     let from = 21_000 + u16::try_from(std::process::id() % 8000)?;
-    (from..from + 500)
+    std::iter::repeat_with(|| TRIED.fetch_add(1, Ordering::Relaxed))
+        .take_while(|tried| *tried < 500)
+        .map(|tried| from + tried)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .ok_or("no port".into())
 }

@@ -69,13 +69,14 @@ pub(super) fn several(processes: &[&Process]) -> Option<String> {
     Some(if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) })
 }
 
-/// Who of several processes is the parent of all others, and the others, both in words.
+/// Who of several processes is the parent of all others, and these: "node (pid 7)", "its child node (pid 8)".
 pub(super) fn master(processes: &[&Process]) -> Option<(String, String)> {
     let master = processes
         .iter()
         .find(|master| processes.iter().all(|other| other.pid == master.pid || other.ppid == master.pid))?;
     let children: Vec<&Process> = processes.iter().copied().filter(|p| p.pid != master.pid).collect();
-    Some((one(master), several(&children)?))
+    let its = if children.len() == 1 { "its child" } else { "its children" };
+    Some((one(master), format!("{its} {}", several(&children)?)))
 }
 
 /// Whether [`several`] names more than one program, so that a verb must be in the plural.

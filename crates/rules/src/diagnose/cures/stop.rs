@@ -61,7 +61,7 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
     } else if managed {
         format!("Ask {named} to end; its manager may start it again.")
     } else if let Some((master, children)) = who::master(&all) {
-        format!("Ask {master} to end, and with it its children {children}: each of them keeps the address.")
+        format!("Ask {master} to end, and with it {children}: each of them keeps the address.")
     } else if all.len() > 1 {
         format!("Ask {named} to end: all of them, since each keeps the address.")
     } else {

@@ -278,7 +278,16 @@ fn never(case: &Case, process: &Process, reason: &str) -> Obstacle {
         b"kubectl" => " End it where it was started: Ctrl-C ends that forwarding alone.".to_owned(),
         _ => format!(" Remove port {port} from its list of forwarded ports."),
     };
-    Obstacle::new(ObstacleKind::Never, format!("{} is never signalled: {reason}.{narrower}", one(process)))
+    let says = format!("{} is never signalled: {reason}.{narrower}", one(process));
+    match process.publishes.as_ref().filter(|publishes| publishes.helper != "dockerd") {
+        // Its container did not show, or it would be the one to stop.
+        Some(publishes) => {
+            let words = [publishes.tool(), "ps", "--filter", &format!("publish={port}")];
+            let says = format!("{says} Find its container in the list, and stop that.");
+            Obstacle::new(ObstacleKind::Never, says).with(Command::new(words))
+        }
+        None => Obstacle::new(ObstacleKind::Never, says),
+    }
 }
 
 /// Only the same user and root may signal (`kill_ok_by_cred`); the kernel has the last word.

@@ -313,6 +313,10 @@ mod tests {
             &[71, 70, 72],
             "Ask p70 (pid 70) to end, and with it its children p71 (pid 71), p72 (pid 72): each of them keeps the address.",
         );
+        check(
+            &[70, 73],
+            "Ask p70 (pid 70) to end, and with it its child p73 (pid 73): each of them keeps the address.",
+        );
         check(&[71, 72], "Ask p71 (pid 71), p72 (pid 72) to end: all of them, since each keeps the address.");
     }
 

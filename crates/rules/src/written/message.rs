@@ -76,6 +76,10 @@ pub struct Reader {
     complaint: Option<String>,
     /// A host that a complaining line names without a port.
     bare_host: Option<String>,
+    /// Whether a traceback of Python has begun.
+    traceback: bool,
+    /// The address in the last of its lines of source that has one, in front of the complaint.
+    source: Option<Written>,
     /// A host and a port in fields or lines of their own: the last before the complaint, the first behind it.
     host: Around<String>,
     port: Around<u16>,
@@ -126,6 +130,10 @@ impl Reader {
             self.complaint.get_or_insert_with(|| line.clone());
         }
         let complained = self.complaint.is_some();
+        self.traceback |= line.starts_with("Traceback (most recent call last)");
+        if self.traceback && !complained {
+            self.source = tuple(&line).map(|found| spoken_of(&line, found)).or(self.source.take());
+        }
         self.host.note(complained, field(&line));
         self.port.note(complained, named_ports(&line).first().map(|named| named.port));
     }
@@ -153,6 +161,9 @@ impl Reader {
         let Some(complaint) = self.complaint else {
             return Err(Nothing::NoComplaint);
         };
+        if let Some(written) = self.source.filter(|_| self.port.behind.is_none()) {
+            return Ok(alloc::vec![written]);
+        }
         if let Some(&port) = self.port.nearest()
             && let Ok(written) = parse(&join(self.bare_host.as_ref().or(self.host.nearest()).cloned(), port))
         {
@@ -240,19 +251,20 @@ fn in_line(line: &str) -> Vec<Written> {
             named_ports(line).into_iter().filter_map(|named| parse(&join(named.host, named.port)).ok()),
         );
     }
+    found.into_iter().map(|written| spoken_of(line, written)).collect()
+}
+
+/// An address with the protocol of which its line speaks.
+fn spoken_of(line: &str, mut written: Written) -> Written {
     let lower = line.to_ascii_lowercase();
     let says =
         |name: &str| lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.starts_with(name));
     // Node says "listen" for TCP and "bind" for its datagram sockets.
     let datagram = (says("udp") && !says("tcp")) || lower.contains("bind eaddrinuse");
-    if datagram {
-        for written in &mut found {
-            if let Target::Inet { transport, .. } = &mut written.target {
-                *transport = Transport::Udp;
-            }
-        }
+    if let (true, Target::Inet { transport, .. }) = (datagram, &mut written.target) {
+        *transport = Transport::Udp;
     }
-    found
+    written
 }
 
 /// Words that are complete addresses. Names count only where no number is found: they are the weakest.

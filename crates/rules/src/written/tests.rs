@@ -220,6 +220,15 @@ fn addresses_in_what_programs_print() {
         "[2024-01-02 12:30:00 +0000] [7] [ERROR] Connection in use: ('0.0.0.0', 8000)",
         &["tcp/0.0.0.0:8000"],
     );
+    let traceback = |source: &str| {
+        format!(
+            "Traceback (most recent call last):\n  File \"/srv/x.py\", line 2, in <module>\n    {source}\n    ^^^^^\n  File \"/usr/lib/python3.11/socketserver.py\", line 456, in __init__\n    self.server_bind()\nOSError: [Errno 98] Address already in use\n"
+        )
+    };
+    reads(&traceback("TCPServer((\"127.0.0.1\", 8080), Handler)"), &["tcp/127.0.0.1:8080"]);
+    reads(&traceback("s.bind(('', 8080))"), &["tcp/8080"]);
+    reads(&traceback("server = UDPServer(('::1', 53), Handler)"), &["udp/[::1]:53"]);
+    reads(&format!("worker on port 9\n{}", traceback("s.bind(('localhost', 80))")), &["tcp/localhost:80"]);
     reads("Address already in use\nPort 5000 is in use by another program.", &["tcp/5000"]);
     // go
     reads("listen tcp :8080: bind: address already in use", &["tcp/8080"]);
@@ -338,6 +347,7 @@ fn a_message_without_an_address_says_so() {
         "java.net.BindException: Address already in use (Bind failed)",
         "  File \"/usr/lib/python3.11/socketserver.py\", line 456, in __init__\nOSError: [Errno 98] Address already in use",
         "server.js:10: EADDRINUSE",
+        "s.bind(('127.0.0.1', 8080))\nOSError: [Errno 98] Address already in use",
     ];
     for message in silent {
         assert!(

@@ -55,7 +55,8 @@ pub fn text(answers: &[Answer], look: &Look) -> String {
     }
     // Beside an address that is in use, one that is free needs no more than a line.
     let alone = groups.iter().all(|group| group.first().is_some_and(|first| nothing_in_the_way(first)));
-    let stories: Vec<String> = groups.iter().map(|group| story(group, alone, look)).collect();
+    let mut noted = Vec::new();
+    let stories: Vec<String> = groups.iter().map(|group| story(group, alone, &mut noted, look)).collect();
     let mut text = origin(answers, look);
     text.push_str(&stories.join("\n"));
     text.push_str(&blind_spots(answers, look));
@@ -111,7 +112,7 @@ fn identity(socket: &Socket) -> Identity {
     (socket.address.to_string(), socket.remote, socket.state, socket.inode, socket.cookie)
 }
 
-fn story(group: &[&Answer], alone: bool, look: &Look) -> String {
+fn story(group: &[&Answer], alone: bool, noted: &mut Vec<String>, look: &Look) -> String {
     let Some(&first) = group.first() else { return String::new() };
     let mut out = String::new();
     let summary = if group.len() > 1 && nothing_in_the_way(first) {
@@ -130,7 +131,7 @@ fn story(group: &[&Answer], alone: bool, look: &Look) -> String {
     } else if alone {
         out.push_str(&if_it_failed(first, look));
     }
-    notes(&mut out, group, look);
+    notes(&mut out, group, noted, look);
     if look.verbose {
         facts::section(&mut out, group, look);
     }
@@ -347,8 +348,8 @@ fn cures(out: &mut String, cures: &[Cure], look: &Look) {
     }
 }
 
-/// Warnings, and who listens on the same address in another network namespace.
-fn notes(out: &mut String, group: &[&Answer], look: &Look) {
+/// Warnings, and who listens on the same address in another network namespace; what was noted once is not said again.
+fn notes(out: &mut String, group: &[&Answer], noted: &mut Vec<String>, look: &Look) {
     let mut notes: Vec<String> = Vec::new();
     for answer in group {
         let elsewhere = answer.snapshot.elsewhere.iter().take(FEW).map(|elsewhere| {
@@ -362,7 +363,7 @@ fn notes(out: &mut String, group: &[&Answer], look: &Look) {
             )
         });
         for note in answer.diagnosis.warnings.iter().cloned().chain(elsewhere) {
-            if !notes.contains(&note) {
+            if !notes.contains(&note) && !noted.contains(&note) {
                 notes.push(note);
             }
         }
@@ -371,9 +372,10 @@ fn notes(out: &mut String, group: &[&Answer], look: &Look) {
         return;
     }
     heading(out, "Good to know");
-    for note in notes {
-        out.push_str(&hanging(&note, "  - ", "    ", look.width));
+    for note in &notes {
+        out.push_str(&hanging(note, "  - ", "    ", look.width));
     }
+    noted.append(&mut notes);
 }
 
 fn blind_spots(answers: &[Answer], look: &Look) -> String {

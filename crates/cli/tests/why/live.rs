@@ -85,9 +85,16 @@ fn the_other_protocol_of_a_port_is_told() {
     };
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     check("tcp", "udp");
+    // A port has several addresses, and their stories need it once.
+    let ran = inuse(&[&format!("{port}"), &format!("127.0.0.1:{port}")]);
+    assert_eq!(ran.stdout.matches(" is held too").count(), 1, "{}", ran.stdout);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let ran = inuse(&[&format!("{port}"), &format!("127.0.0.2:{port}")]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches(" is held too").count(), 1, "{}", ran.stdout);
     drop(socket);
-    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     check("udp", "tcp");
+    drop(listener);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// How long it may take to begin.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// From one try to start another to the next.
+/// From one start to the next, at least: who kills one after the other is not to have one fork after the other.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What it says when it has begun.
 const HERE: &[u8] = b"here";
@@ -92,19 +92,18 @@ impl StandIn {
         self.channel.as_ref().map(|channel| channel.as_fd())
     }
 
-    /// Takes what it says. `false`: it is gone.
-    pub(super) fn look(&mut self) -> bool {
+    /// Takes what it says, and notes when it is gone.
+    pub(super) fn look(&mut self) {
         while let Some(channel) = &self.channel {
             match channel::receive(channel) {
                 Ok(Some(_)) => {}
-                Ok(None) => return true,
+                Ok(None) => return,
                 Err(_) => self.channel = None,
             }
         }
-        false
     }
 
-    /// When another one may be tried; `None` while it is there.
+    /// When another one is to be started; `None` while there is one.
     pub(super) fn due(&self) -> Option<Instant> {
         self.channel.is_none().then(|| self.started + PAUSE)
     }

@@ -91,10 +91,11 @@ impl Handler {
             if ready.control {
                 self.orders();
             }
-            if ready.stand_in && !self.stand_in.look() {
-                self.stand_in_again(true);
-            } else if self.stand_in.due().is_some_and(|due| due <= Instant::now()) {
-                self.stand_in_again(false);
+            if ready.stand_in {
+                self.stand_in.look();
+            }
+            if self.stand_in.due().is_some_and(|due| due <= Instant::now()) {
+                self.stand_in_again();
             }
             self.keeping.look_again(Instant::now());
             if let Some(control) = &self.control
@@ -212,15 +213,15 @@ impl Handler {
         }
     }
 
-    /// Another stand-in. `news`: there was one until now.
-    fn stand_in_again(&mut self, news: bool) {
+    /// Another stand-in. Told when one was lost, and when there is one again.
+    fn stand_in_again(&mut self) {
         let filters: Vec<_> =
             self.filters.iter().map(|filter| (filter.number, filter.questions.as_fd())).collect();
-        let was_exposed = self.exposed;
-        self.exposed = self.stand_in.again(&filters).is_err();
-        if news || self.exposed != was_exposed {
-            self.keeping.said.event(Event::StandInLost { replaced: !self.exposed });
+        let failed = self.stand_in.again(&filters).is_err();
+        if !(failed && self.exposed) {
+            self.keeping.said.event(Event::StandInLost { replaced: !failed });
         }
+        self.exposed = failed;
     }
 
     fn supervisor_gone(&mut self) {

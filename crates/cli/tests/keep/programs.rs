@@ -20,6 +20,7 @@ const fn case(
 
 pub(crate) const ALL: &[Case] = &[
     case("python-restarts-under-connections", &["python3"], python),
+    case("nonblocking-all-the-time", &["python3"], nonblocking),
     case("queue-survives-sigkill-static", &["gcc"], |at| queue_survives(at, true, "exec")),
     case("queue-survives-sigkill-shared", &["gcc"], |at| queue_survives(at, false, "exec")),
     case("queue-survives-sigkill-below-sh", &["gcc"], |at| queue_survives(at, true, "")),
@@ -39,6 +40,41 @@ pub(crate) const ALL: &[Case] = &[
 /// The words of a run of the server in C that answers with the number of its generation.
 fn tagged(server: &str, mode: &str, at: &str, port: u16, exec: &str) -> String {
     format!("{exec} {server} {mode} {at} {port} \"${{INUSE_GENERATION##*:}}\"; exit $?")
+}
+
+/// An event loop that sets O_NONBLOCK after bind(), as asyncio and gunicorn do, and looks all the time whether it still
+/// is: the next generation, which takes its time between the two, must not make its accept() wait.
+const EVENT_LOOP: &str = r#"
+import fcntl, os, socket, sys, threading, time
+s = socket.socket()
+s.bind((sys.argv[1], 8000))
+time.sleep(0.3)
+s.setblocking(False)
+s.listen()
+def look():
+    while True:
+        if not fcntl.fcntl(s, fcntl.F_GETFL) & os.O_NONBLOCK:
+            os._exit(7)
+        time.sleep(0.001)
+threading.Thread(target=look, daemon=True).start()
+while True:
+    try:
+        s.accept()[0].close()
+    except BlockingIOError:
+        time.sleep(0.01)
+"#;
+
+fn nonblocking(at: &str) -> Result<(), Failed> {
+    let run = Run::listening(&["--rollback-window", "300ms", "--", "python3", "-c", EVENT_LOOP, at]);
+    run.ready(1)?;
+    for generation in 2..=3 {
+        run.restart()?;
+        run.ready(generation)?;
+    }
+    let log = run.log();
+    let told = |part: &str| log.iter().filter(|line| line.to_string().contains(part)).count();
+    same((told("O_NONBLOCK"), told("status 7")), (0, 0), "the flag, told and seen")?;
+    same(run.count("started", ""), 3, "starts")
 }
 
 /// An unmodified server is restarted again and again, and killed; no client is refused.

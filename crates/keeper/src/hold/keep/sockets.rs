@@ -39,6 +39,8 @@ pub(super) struct Socket {
     pub(super) file: Option<FileId>,
     /// It was the result of a bind without a port: which one of its generation.
     pub(super) zero: Option<u32>,
+    /// Whether O_NONBLOCK was set on what the last generation bound, when it bound it.
+    pub(super) nonblock_at_bind: Option<bool>,
     /// The living generations that have it.
     pub(super) claims: Vec<Generation>,
     /// Those of them that have said listen().
@@ -57,6 +59,7 @@ impl Socket {
             name: None,
             file: None,
             zero: None,
+            nonblock_at_bind: None,
             claims: Vec::new(),
             listeners: Vec::new(),
         })
@@ -104,6 +107,8 @@ impl Socket {
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     all: Vec<Socket>,
+    /// What was bound and is not kept yet, by cookie: whether O_NONBLOCK was set. The oldest go first.
+    bound: VecDeque<(u64, bool)>,
     counted: BTreeMap<Generation, Counted>,
 }
 
@@ -135,10 +140,22 @@ impl Sockets {
         self.all.len() >= MOST.min(room)
     }
 
+    /// Notes how a socket was bound that may be kept one day.
+    pub(super) fn bound(&mut self, cookie: u64, nonblock: bool) {
+        self.bound.retain(|(bound, _)| *bound != cookie);
+        if self.bound.len() >= MOST_COUNTED {
+            self.bound.pop_front();
+        }
+        self.bound.push_back((cookie, nonblock));
+    }
+
     /// Keeps one more, unless the store is full.
-    pub(super) fn add(&mut self, socket: Socket) -> bool {
+    pub(super) fn add(&mut self, mut socket: Socket) -> bool {
         let room = !self.is_full();
         if room {
+            let bound = self.bound.iter().position(|(cookie, _)| *cookie == socket.cookie);
+            socket.nonblock_at_bind =
+                bound.and_then(|at| self.bound.remove(at)).map(|(_, nonblock)| nonblock);
             self.all.push(socket);
         }
         room
@@ -316,8 +333,9 @@ mod tests {
         }
         for generation in 0..10_000 {
             sockets.offer_any_port(&key, generation, 1);
+            sockets.bound(generation.into(), true);
         }
-        assert!(sockets.counted.len() <= MOST_GENERATIONS);
+        assert!(sockets.counted.len() <= MOST_GENERATIONS && sockets.bound.len() <= MOST_COUNTED);
         assert!(sockets.counted.values().all(|counted| counted.results.len() <= MOST_COUNTED));
         let mut one = socket("127.0.0.1:0");
         (0..10_000).for_each(|generation| one.claim(generation));

@@ -57,6 +57,9 @@ impl Keeping {
             // What a generation before left in TIME_WAIT must not keep this one from its address.
             let _ = sockopt::set_socket_reuseaddr(&own, true);
         }
+        if let Ok(flags) = fcntl_getfl(&own) {
+            self.sockets.bound(cookie, flags.contains(OFlags::NONBLOCK));
+        }
         self.left_to_kernel(asked, &own, &key);
         if matches!(key.kind, Kind::Udp | Kind::Unix(UnixKind::Datagram)) {
             self.later.bound(asked, cookie, key);
@@ -78,23 +81,27 @@ impl Keeping {
         self.said.minor(Event::LeftToKernel { generation: asked.generation, bind });
     }
 
-    /// Puts a kept socket in the place of the program's own, with that one's wish for O_NONBLOCK.
+    /// Puts a kept socket in the place of the program's own, with that one's wish for O_NONBLOCK: the flag is one for
+    /// all who have it. Many programs set it only after bind(). One that binds as the generation before did will set it
+    /// as that did, and until then the older one's accept() must not wait: a worker with requests in hand would sleep.
     fn exchange(&mut self, asked: &Asked<'_>, own: &OwnedFd, cookie: u64) -> Result<(), Errno> {
         let generation = asked.generation;
         let cloexec = asked.target.close_on_exec(asked.fd());
         let kept = self.sockets.by_cookie(cookie).ok_or(Errno::NOENT)?;
         let shared = kept.claims.iter().any(|&claim| claim != generation);
         let (wish, has) = (fcntl_getfl(own)?, fcntl_getfl(&kept.fd)?);
+        let nonblock = wish.contains(OFlags::NONBLOCK);
+        let as_before = kept.nonblock_at_bind.replace(nonblock) == Some(nonblock);
         asked.questions.put(asked.id, kept.fd.as_fd(), asked.fd(), cloexec)?;
         kept.claim(generation);
         let (address, datagrams) = (
             kept.key.address(),
             !matches!(kept.key.kind, Kind::Tcp | Kind::Unix(UnixKind::Stream | UnixKind::Seqpacket)),
         );
-        if (wish ^ has).contains(OFlags::NONBLOCK) {
+        if !as_before && (wish ^ has).contains(OFlags::NONBLOCK) {
             fcntl_setfl(&kept.fd, has ^ OFlags::NONBLOCK)?;
             if shared {
-                let what = if wish.contains(OFlags::NONBLOCK) {
+                let what = if nonblock {
                     "O_NONBLOCK: the older one's accept() no longer waits"
                 } else {
                     "O_NONBLOCK: the older one's accept() waits from now on, where it did not before"

@@ -185,7 +185,11 @@ impl Asker {
             if let Ok(chosen) = self.diag.port_not_asked_for(&InetQuery::port(Transport::Tcp, port)) {
                 let chosen: BTreeSet<u64> = chosen.into_iter().collect();
                 for socket in snapshot.sockets.iter_mut().filter(|socket| connected_at(port, socket)) {
-                    socket.bound_explicitly = Some(!chosen.contains(&socket.cookie));
+                    // One that is not among them may also have ended meanwhile.
+                    socket.bound_explicitly = match chosen.contains(&socket.cookie) {
+                        true => Some(false),
+                        false => matches!(self.diag.get(socket), Ok(Some(_))).then_some(true),
+                    };
                 }
             }
         }

@@ -25,8 +25,8 @@ impl Asker {
         if let Some((transport, local, _)) = attempts.first().and_then(|attempt| attempt.address.inet())
             && local.port() != 0
         {
-            let other_ends = self.port_and_other_ends(snapshot, transport, local.port());
-            self.peers(snapshot, attempts, (transport, local.port()), other_ends);
+            self.port(snapshot, transport, local.port());
+            self.peers(snapshot, attempts, (transport, local.port()));
         }
     }
 
@@ -39,13 +39,7 @@ impl Asker {
     }
 
     /// The other ends on this machine of the port's connections, and whoever listens at them.
-    fn peers(
-        &mut self,
-        snapshot: &mut Snapshot,
-        attempts: &[Attempt],
-        (transport, port): (Transport, u16),
-        other_ends: Option<Vec<Socket>>,
-    ) {
+    fn peers(&mut self, snapshot: &mut Snapshot, attempts: &[Attempt], (transport, port): (Transport, u16)) {
         let shown = shown(snapshot, attempts);
         let ends: Vec<&Socket> = shown
             .iter()
@@ -56,17 +50,16 @@ impl Asker {
         if ends.is_empty() {
             return;
         }
-        let is_peer =
-            |row: &Socket| ends.iter().any(|end| row.is_other_end_of(end) && row.cookie != end.cookie);
         let mut peers: Vec<Socket> = Vec::new();
-        match other_ends {
-            // Both ends of a connection can have the same port.
-            Some(rows) => {
-                let of_the_port = snapshot.sockets.iter().filter(|row| is_peer(row)).cloned();
-                peers.extend(rows.into_iter().filter(is_peer).chain(of_the_port));
+        // What fails here costs evidence, never the verdict: the rows are judged alone.
+        match transport {
+            Transport::Tcp => {
+                peers.extend(ends.iter().filter_map(|end| self.diag.other_end(end).ok().flatten()));
             }
-            // An interrupted or refused walk costs evidence, never the verdict: the rows are judged alone.
-            None => {
+            Transport::Udp => {
+                let is_peer = |row: &Socket| {
+                    ends.iter().any(|end| row.is_other_end_of(end) && row.cookie != end.cookie)
+                };
                 let _ = self.diag.inet(&InetQuery::peers(transport, port), &mut |row| {
                     if is_peer(&row) {
                         peers.push(row);

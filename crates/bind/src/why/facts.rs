@@ -4,9 +4,9 @@
 //! (`evidence`).
 
 use super::Asker;
-use inuse_kernel::sockdiag::{InetQuery, States, Walked, settled, sockets_of};
+use inuse_kernel::sockdiag::{InetQuery, States, settled, sockets_of};
 use inuse_kernel::version::kernel_version;
-use inuse_kernel::{Error, Seen, locality, options, owners, sysctl, unixpath};
+use inuse_kernel::{locality, options, owners, sysctl, unixpath};
 use inuse_rules::address::{UnixName, is_wildcard, same_ip};
 use inuse_rules::alike::Merger;
 use inuse_rules::snapshot::{Depth, KernelVersion, PathFact};
@@ -20,10 +20,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Options are read of at most this many sockets: each costs a duplicate and a few system calls.
 const MOST_OPTIONS: usize = 1024;
-
-/// Sockets whose remote port is the one asked for are remembered up to this many; where there are more,
-/// those that matter are looked for in a walk of their own.
-const MOST_OTHER_ENDS: usize = 2048;
 
 impl Asker {
     /// The facts that every question needs, and that cost next to nothing.
@@ -94,7 +90,15 @@ impl Asker {
     /// Every socket of a port.
     pub(super) fn port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
         self.rows(snapshot, &InetQuery::port(transport, port), |s| (transport, port) == (s.0, s.1));
-        self.whole_port(snapshot, transport, port);
+        snapshot.coverage.ports.insert((transport, port), Depth::Every);
+        if transport == Transport::Tcp && !snapshot.coverage.bound_inactive {
+            snapshot.blind_to(BlindSpot {
+                what: format!(
+                    "sockets bound to port {port} that do not listen: this kernel does not list them"
+                ),
+                remedy: "a kernel from 6.8 on lists them".into(),
+            });
+        }
     }
 
     /// Who serves the same port in the other protocol: no conflict, and often what was meant. Nothing rests on
@@ -112,49 +116,6 @@ impl Asker {
         snapshot.sockets.extend(rows.into_iter().flat_map(|seen| seen.found.sockets));
     }
 
-    /// Every socket of a port, and from the same walk those whose remote port it is, unless they are many.
-    pub(super) fn port_and_other_ends(
-        &mut self,
-        snapshot: &mut Snapshot,
-        transport: Transport,
-        port: u16,
-    ) -> Option<Vec<Socket>> {
-        let sysctls = snapshot.sysctls.clone();
-        let mut rows = Merger::of_time_waits(&sysctls);
-        let mut other_ends = Vec::new();
-        let mut others = 0;
-        let walked = settled(sockets_of(transport), || {
-            rows.clear();
-            other_ends.clear();
-            others = 0;
-            self.diag.inet(&InetQuery::both_ends(transport, port), &mut |row| {
-                if row.address.port() == Some(port) {
-                    return rows.take(row);
-                }
-                others += 1;
-                if others <= MOST_OTHER_ENDS {
-                    other_ends.push(row);
-                }
-            })
-        });
-        replace(snapshot, transport, walked, rows, |s| (transport, port) == (s.0, s.1));
-        self.whole_port(snapshot, transport, port);
-        (others <= MOST_OTHER_ENDS).then_some(other_ends)
-    }
-
-    /// What else is to be said of a port of which every socket was listed.
-    fn whole_port(&mut self, snapshot: &mut Snapshot, transport: Transport, port: u16) {
-        snapshot.coverage.ports.insert((transport, port), Depth::Every);
-        if transport == Transport::Tcp && !snapshot.coverage.bound_inactive {
-            snapshot.blind_to(BlindSpot {
-                what: format!(
-                    "sockets bound to port {port} that do not listen: this kernel does not list them"
-                ),
-                remedy: "a kernel from 6.8 on lists them".into(),
-            });
-        }
-    }
-
     /// Replaces the rows of the transport and port that `covered` names by fresh ones.
     fn rows(
         &mut self,
@@ -168,7 +129,19 @@ impl Asker {
             rows.clear();
             self.diag.inet(query, &mut |row| rows.take(row))
         });
-        replace(snapshot, query.transport, walked, rows, covered);
+        match walked {
+            Ok(seen) => {
+                let walked = seen.into_found(&mut snapshot.blind);
+                snapshot
+                    .sockets
+                    .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
+                snapshot.sockets.extend(rows.into_rows());
+                if query.transport == Transport::Tcp {
+                    snapshot.coverage.bound_inactive = walked.bound_inactive;
+                }
+            }
+            Err(error) => snapshot.blind_to(error.blind_spot()),
+        }
     }
 
     /// Which connections of the ports asked for them with bind(). The kernel tells in a walk through all
@@ -309,29 +282,6 @@ fn connected_at(port: u16, socket: &Socket) -> bool {
     matches!(socket.inet(), Some((Transport::Tcp, local, _)) if local.port() == port)
         && socket.remote.is_some()
         && !socket.mini
-}
-
-/// Replaces the rows of the transport and port that `covered` names by those of that walk.
-fn replace(
-    snapshot: &mut Snapshot,
-    transport: Transport,
-    walked: Result<Seen<Walked>, Error>,
-    rows: Merger<'_>,
-    covered: impl Fn((Transport, u16)) -> bool,
-) {
-    match walked {
-        Ok(seen) => {
-            let walked = seen.into_found(&mut snapshot.blind);
-            snapshot
-                .sockets
-                .retain(|socket| !socket.inet().is_some_and(|(t, local, _)| covered((t, local.port()))));
-            snapshot.sockets.extend(rows.into_rows());
-            if transport == Transport::Tcp {
-                snapshot.coverage.bound_inactive = walked.bound_inactive;
-            }
-        }
-        Err(error) => snapshot.blind_to(error.blind_spot()),
-    }
 }
 
 /// Reads the options of these sockets where somebody has them open and the caller may; then lets them

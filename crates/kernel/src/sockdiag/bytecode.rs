@@ -21,8 +21,6 @@ pub enum Condition {
     RemoteFrom(u16),
     /// The remote port is this or lower.
     RemoteTo(u16),
-    /// The local or the remote port is this (Linux 4.16).
-    EitherIs(u16),
     /// The port was not asked for with bind(): `SOCK_BINDPORT_LOCK` is not set. Holds for every
     /// small time-wait socket.
     PortNotAskedFor,
@@ -40,15 +38,13 @@ impl Condition {
             Condition::RemoteFrom(port) => (4, Some(port)),
             Condition::RemoteTo(port) => (5, Some(port)),
             Condition::PortNotAskedFor => (6, None),
-            Condition::LocalIs(port) | Condition::EitherIs(port) => (11, Some(port)),
+            Condition::LocalIs(port) => (11, Some(port)),
             Condition::RemoteIs(port) => (12, Some(port)),
         }
     }
 
     const fn size(self) -> u16 {
         match self {
-            // One comparison, a jump over the other, and the other.
-            Condition::EitherIs(_) => 5 * OPERATION,
             Condition::PortNotAskedFor => OPERATION,
             _ => 2 * OPERATION,
         }
@@ -59,8 +55,6 @@ impl Condition {
         match self {
             Condition::LocalIs(port) => vec![Condition::LocalFrom(port), Condition::LocalTo(port)],
             Condition::RemoteIs(port) => vec![Condition::RemoteFrom(port), Condition::RemoteTo(port)],
-            // Too rare a kernel for a program of its own: whoever asks looks at each row.
-            Condition::EitherIs(_) => Vec::new(),
             other => vec![other],
         }
     }
@@ -72,36 +66,13 @@ pub fn assemble(conditions: &[Condition]) -> Vec<u8> {
     let mut program = Vec::with_capacity(length.into());
     for condition in conditions {
         let (code, port) = condition.operation();
-        match (condition, port) {
-            (Condition::EitherIs(port), _) => {
-                compare(&mut program, code, *port, 3 * OPERATION);
-                // `INET_DIAG_BC_JMP`, whose `no` is how far.
-                operation(&mut program, 1, OPERATION as u8, 3 * OPERATION);
-                let refuse = left(&program, length) + OPERATION;
-                compare(&mut program, Condition::RemoteIs(*port).operation().0, *port, refuse);
-            }
-            (_, Some(port)) => {
-                let refuse = left(&program, length) + OPERATION;
-                compare(&mut program, code, port, refuse);
-            }
-            (_, None) => {
-                let refuse = left(&program, length) + OPERATION;
-                operation(&mut program, code, OPERATION as u8, refuse);
-            }
+        let refuse = length - u16::try_from(program.len()).unwrap_or(length) + OPERATION;
+        operation(&mut program, code, condition.size() as u8, refuse);
+        if let Some(port) = port {
+            operation(&mut program, 0, 0, port);
         }
     }
     program
-}
-
-/// Bytes of the program that are still to come.
-fn left(program: &[u8], length: u16) -> u16 {
-    length.saturating_sub(u16::try_from(program.len()).unwrap_or(u16::MAX))
-}
-
-/// A comparison with a port that goes on after it, or `no` bytes further.
-fn compare(program: &mut Vec<u8>, code: u8, port: u16, no: u16) {
-    operation(program, code, 2 * OPERATION as u8, no);
-    operation(program, 0, 0, port);
 }
 
 fn operation(program: &mut Vec<u8>, code: u8, yes: u8, no: u16) {
@@ -131,7 +102,6 @@ mod tests {
             Condition::RemoteIs(port) => row.remote == port,
             Condition::RemoteFrom(port) => row.remote >= port,
             Condition::RemoteTo(port) => row.remote <= port,
-            Condition::EitherIs(port) => row.local == port || row.remote == port,
             Condition::PortNotAskedFor => !row.asked_for,
         })
     }
@@ -147,7 +117,6 @@ mod tests {
             let (code, yes, no) = operation_at(program, at);
             let port = || operation_at(program, at + 4).2;
             let holds = match code {
-                1 => false,
                 2 => row.local >= port(),
                 3 => row.local <= port(),
                 4 => row.remote >= port(),
@@ -168,7 +137,7 @@ mod tests {
         while at < program.len() {
             let left = program.len() - at;
             let (code, yes, no) = operation_at(program, at);
-            let least = if matches!(code, 1 | 6) { 4 } else { 8 };
+            let least = if code == 6 { 4 } else { 8 };
             let fits = |jump: usize| jump >= least && jump <= left + 4 && jump.is_multiple_of(4);
             if left < least || !fits(yes.into()) || !fits(no.into()) {
                 return false;
@@ -179,14 +148,13 @@ mod tests {
     }
 
     fn condition() -> impl Strategy<Value = Condition> {
-        (0..8, 0u16..6).prop_map(|(which, port)| match which {
+        (0..7, 0u16..6).prop_map(|(which, port)| match which {
             0 => Condition::LocalIs(port),
             1 => Condition::LocalFrom(port),
             2 => Condition::LocalTo(port),
             3 => Condition::RemoteIs(port),
             4 => Condition::RemoteFrom(port),
             5 => Condition::RemoteTo(port),
-            6 => Condition::EitherIs(port),
             _ => Condition::PortNotAskedFor,
         })
     }
@@ -203,8 +171,7 @@ mod tests {
             prop_assert_eq!(run(&program, row), wanted(&conditions, row));
             let older: Vec<_> = conditions.iter().flat_map(|c| c.without_equality()).collect();
             prop_assert_eq!(run(&assemble(&older), row), wanted(&older, row));
-            let either = conditions.iter().any(|condition| matches!(condition, Condition::EitherIs(_)));
-            prop_assert!(either || wanted(&older, row) == wanted(&conditions, row));
+            prop_assert_eq!(wanted(&older, row), wanted(&conditions, row));
         }
     }
 

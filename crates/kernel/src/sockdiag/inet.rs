@@ -29,6 +29,8 @@ const CGROUP_ID: u16 = 21;
 pub(crate) const AF_INET: u8 = 2;
 /// `AF_INET6`.
 pub(crate) const AF_INET6: u8 = 10;
+/// `INET_DIAG_NOCOOKIE`, twice: whichever socket it is.
+pub(super) const NO_COOKIE: u64 = u64::MAX;
 /// Bytes in `struct inet_diag_msg`.
 const ROW: usize = 72;
 

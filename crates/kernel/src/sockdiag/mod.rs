@@ -109,6 +109,17 @@ impl SockDiag {
         Ok(found)
     }
 
+    /// The other end of a tcp connection, if it is in this namespace. The kernel finds it as a packet would.
+    pub fn other_end(&mut self, socket: &Socket) -> Result<Option<Socket>, Error> {
+        let (Some((Transport::Tcp, local, device)), Some(remote)) = (socket.inet(), socket.remote) else {
+            return Ok(None);
+        };
+        let request = inet::ask_exact(remote, local, device, inet::NO_COOKIE);
+        let found = self.netlink.ask("a tcp socket", request, |payload| inet::row(Transport::Tcp, payload));
+        // Where there is no such connection, the packet would reach a listener.
+        Ok(still(found)?.filter(|row| row.is_other_end_of(socket) && row.cookie != socket.cookie))
+    }
+
     /// Hands each unix socket in one of these states to `each`.
     pub fn unix(&mut self, states: States, each: &mut dyn FnMut(UnixRow)) -> Result<Walked, Error> {
         let mut walked = Walked::default();
@@ -165,11 +176,7 @@ impl SockDiag {
         }
         let conditions: Vec<_> =
             conditions.iter().flat_map(|condition| condition.without_equality()).collect();
-        self.walk(query, &assemble(&conditions), &mut |socket| {
-            if query.ports.wants(&socket) {
-                each(socket);
-            }
-        })
+        self.walk(query, &assemble(&conditions), each)
     }
 
     fn walk(

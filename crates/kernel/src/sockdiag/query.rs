@@ -1,7 +1,7 @@
 //! Which rows are wanted: transport, ports, states.
 
 use super::bytecode::Condition;
-use inuse_rules::{Socket, State, Transport};
+use inuse_rules::{State, Transport};
 
 /// Which tcp or udp rows are wanted. Both families are asked for, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,6 @@ impl InetQuery {
         InetQuery { transport, ports: Ports::Remote(port, port), states: States::ALL }
     }
 
-    /// Every socket whose local *or* remote port is this one: a port's sockets and the other ends of its
-    /// connections, for the price of either.
-    pub const fn both_ends(transport: Transport, port: u16) -> InetQuery {
-        InetQuery { transport, ports: Ports::Either(port), states: States::ALL }
-    }
-
     /// Every socket.
     pub const fn everything(transport: Transport) -> InetQuery {
         InetQuery { transport, ports: Ports::All, states: States::ALL }
@@ -55,8 +49,6 @@ pub enum Ports {
     Local(u16, u16),
     /// Remote ports from the first to the second.
     Remote(u16, u16),
-    /// This port, local or remote.
-    Either(u16),
 }
 
 impl Ports {
@@ -64,23 +56,10 @@ impl Ports {
     pub(super) fn conditions(self) -> Vec<Condition> {
         match self {
             Ports::All => Vec::new(),
-            Ports::Either(port) => vec![Condition::EitherIs(port)],
             Ports::Local(low, high) if low == high => vec![Condition::LocalIs(low)],
             Ports::Local(low, high) => vec![Condition::LocalFrom(low), Condition::LocalTo(high)],
             Ports::Remote(low, high) if low == high => vec![Condition::RemoteIs(low)],
             Ports::Remote(low, high) => vec![Condition::RemoteFrom(low), Condition::RemoteTo(high)],
-        }
-    }
-
-    /// Whether such a row is wanted.
-    pub(super) fn wants(self, socket: &Socket) -> bool {
-        let local = socket.inet().map_or(0, |(_, local, _)| local.port());
-        let remote = socket.remote.map_or(0, |remote| remote.port());
-        match self {
-            Ports::All => true,
-            Ports::Local(low, high) => (low..=high).contains(&local),
-            Ports::Remote(low, high) => (low..=high).contains(&remote),
-            Ports::Either(port) => local == port || remote == port,
         }
     }
 

@@ -34,7 +34,9 @@ impl Keeping {
         };
         let offered = match offer {
             Offer::Take(cookie) => vec![cookie],
-            Offer::IfAbandoned(cookies) => cookies.into_iter().filter(|&c| self.is_abandoned(c)).collect(),
+            Offer::IfAbandoned(cookies) => {
+                cookies.into_iter().filter(|&c| self.is_abandoned(asked, c)).collect()
+            }
             Offer::None => Vec::new(),
         };
         for cookie in offered {
@@ -123,8 +125,12 @@ impl Keeping {
     }
 
     /// Whether no process has it open any more.
-    fn is_abandoned(&mut self, cookie: u64) -> bool {
+    fn is_abandoned(&mut self, asked: &Asked<'_>, cookie: u64) -> bool {
         let Some(inode) = self.sockets.by_cookie(cookie).map(|kept| kept.inode) else { return false };
+        // Most often the caller itself has it (SO_REUSEPORT), and that spares the walk through all processes.
+        if asked.target.numbers_of(inode).is_ok_and(|numbers| !numbers.is_empty()) {
+            return false;
+        }
         self.holders(inode).is_some_and(|holders| holders.is_empty())
     }
 

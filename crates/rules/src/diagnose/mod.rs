@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use name::{Naming, heir};
-pub use who::{is_forwarder, program};
+pub use who::{holds_for_a_program, is_forwarder, program};
 
 /// The whole answer for one attempt, from the facts of the snapshot.
 pub fn diagnose(snapshot: &Snapshot, attempt: &Attempt) -> Diagnosis {

@@ -28,6 +28,13 @@ pub fn is_forwarder(process: &Process) -> bool {
     programs::forwards(program(process))
 }
 
+/// `inuse run`, or the process of its own that keeps listeners for it (`inuse __keep`). Other verbs hold nothing for
+/// anybody: a teaching server is a server like any other.
+pub fn holds_for_a_program(process: &Process) -> bool {
+    let verb = process.cmdline.get(1).map(Vec::as_slice);
+    program(process) == b"inuse" && matches!(verb, Some(b"run" | b"__keep"))
+}
+
 /// "node (pid 4412)".
 pub(super) fn one(process: &Process) -> String {
     format!("{} (pid {})", escape(&process.comm), process.pid)

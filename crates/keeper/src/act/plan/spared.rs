@@ -3,7 +3,7 @@
 //! A name that misleads costs a refusal, never a victim: each rule here only spares.
 
 use super::super::surroundings::Surroundings;
-use inuse_rules::diagnose::{is_forwarder, program};
+use inuse_rules::diagnose::{holds_for_a_program, is_forwarder, program};
 use inuse_rules::owner::{Ancestor, Process};
 
 /// Service managers, super-servers, process supervisors and container runtimes, and the helpers that work for them: by the
@@ -86,9 +86,10 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
         ));
     }
     if holds_for_a_program(process) {
-        return says(
-            "it is 'inuse run', which holds the address for its program: 'inuse ctl stop' ends both",
-        );
+        return Some(format!(
+            "it is 'inuse run', which holds the address for its program: 'inuse ctl stop --pid {}' ends both",
+            process.pid
+        ));
     }
     if manages(process) {
         return says("it manages other processes, which would end or go on without their manager");
@@ -97,13 +98,6 @@ pub fn reason(process: &Process, around: &Surroundings) -> Option<String> {
         return says("it carries somebody's session, of which this port is only a part");
     }
     None
-}
-
-/// `inuse run`, or the process of its own that keeps listeners for it (`inuse __keep`). Other verbs hold nothing for
-/// anybody: a teaching server is a server like any other.
-fn holds_for_a_program(process: &Process) -> bool {
-    let verb = process.cmdline.get(1).map(Vec::as_slice);
-    program(process) == b"inuse" && matches!(verb, Some(b"run" | b"__keep"))
 }
 
 /// Whether it is a service manager, a supervisor, or a runtime.

@@ -49,6 +49,9 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
             "Look again as root: then it shows whether one of these carries the socket.",
         )];
     }
+    if let Some(keeper) = all.iter().find(|process| who::holds_for_a_program(process)) {
+        return vec![kept(case, &all, keeper)];
+    }
     let mut cures = known_holders(case, &all);
     cures.extend(managers(case, &all));
     let carried = case.blockers().any(|s| matches!(s.owners, Ownership::InFlight { .. }));
@@ -71,6 +74,26 @@ pub(super) fn processes(case: &Case) -> Vec<Cure> {
     // What a manager holds is not freed behind its back: there only the bare signal is left.
     cures.push(if managed { last } else { freed(case, &all, last) });
     cures
+}
+
+/// `inuse run` and its program end together. Most who ask want a restart, for which the address need not be free.
+fn kept(case: &Case, processes: &[&Process], keeper: &Process) -> Cure {
+    let pid = keeper.pid.to_string();
+    let mut cure = cure(
+        Action::StopProcess,
+        format!(
+            "`inuse run` (pid {pid}) holds the address for its program, across restarts: `inuse ctl restart --pid \
+             {pid}` restarts the program. This ends both:"
+        ),
+        vec![Command::new(["inuse", "ctl", "stop", "--pid", &pid])],
+        clients_of(case),
+        keeper
+            .uid
+            .filter(|&uid| uid != typist(case))
+            .map(|_| "to be the user who started it: each user has an `inuse ctl` of their own".into()),
+    );
+    cure.promise = once_ended(case, case.attempt, processes);
+    cure
 }
 
 /// The same, by our own hand: it looks at each process once more before it signals, takes the leftovers of their

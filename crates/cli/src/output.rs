@@ -127,8 +127,13 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // "Usage: inuse ctl [OPTIONS] …"
+    let usage = text.split("Usage: ").nth(1).unwrap_or_default();
+    let is_verb = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let verbs: Vec<&str> = usage.split_whitespace().take_while(is_verb).collect();
+    let command = if verbs.is_empty() { "inuse".to_owned() } else { verbs.join(" ") };
     output.say(&format!(
-        "{}; 'inuse --help' shows what there is",
+        "{}; '{command} --help' shows what there is",
         inuse_rules::address::escape(line.as_bytes())
     ));
     output.finish(ExitStatus::WrongWords)

@@ -63,7 +63,7 @@ fn wrong_words() -> Result<(), Failed> {
     check(&["time-wait", "--pause"], "inuse: --pause waits for Enter, and standard input is no terminal\n");
     check(
         &["time-wait", "--pause", "--json"],
-        "inuse: the argument '--pause' cannot be used with '--json'; 'inuse --help' shows what there is\n",
+        "inuse: the argument '--pause' cannot be used with '--json'; 'inuse lab --help' shows what there is\n",
     );
     Ok(())
 }

@@ -51,7 +51,7 @@ fn dev_loop() -> Result<(), Failed> {
     let load = Load::start(&Plan::new(at, Dialect::Http))?;
     holds(load.goes_on(10), "no answers")?;
     sources.write("server.py", &format!("{SERVER}\nthis is no Python\n"))?;
-    says(&supervisor, "the command before the start failed")?;
+    says(&supervisor, "the command of --before failed")?;
     holds(ask(at, Dialect::Http)?.ends_with(":1"), "another generation answers")?;
     sources.write("server.py", &format!("{SERVER}\n# changed\n"))?;
     says(&supervisor, "restarted: generation 2 serves")?;

@@ -5,6 +5,7 @@ use inuse_lab::zoo::{Scratch, Supervisor, python, run};
 use libtest_mimic::Failed;
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +17,8 @@ pub(crate) const ALL: &[Case] = &[
     ("sockets_are_passed_on_from_the_one_above", &["systemd-socket-activate"], passed_on),
     ("each_kind_of_socket", &["python3"], kinds),
     ("an_address_in_use_is_explained", &[], in_use),
+    ("a_program_that_binds_for_itself_is_told_apart", &["python3"], binds_itself),
+    ("who_holds_for_a_program_is_asked_by_its_own_command", &[], asked_by_ctl),
     ("exit_statuses", &[], statuses),
 ];
 
@@ -253,6 +256,32 @@ fn in_use() -> Result<(), Failed> {
     crate::names_the_holder(&["-l", &at.to_string()], std::process::id())
 }
 
+/// It meets its own address in use, or never takes what it is given: the log says which words are too many.
+fn binds_itself() -> Result<(), Failed> {
+    let (at, other) = (inuse_lab::zoo::address(), inuse_lab::zoo::address());
+    let check = |binds: SocketAddr, ready: &str, expect: &str| -> Result<(), Failed> {
+        let (held, host, port) = (at.to_string(), binds.ip().to_string(), binds.port().to_string());
+        let options = ["-l", &held, "--give-up", "1", "--ready", ready, "--ready-timeout", "3s"];
+        let program = [python(), "-m", "http.server", &port, "--bind", &host];
+        let supervisor = Supervisor::start(inuse(), run(inuse(), &options, &program))?;
+        let told = supervisor.event("taken", Some(1))?;
+        holds(told.message.contains(expect) && told.message.contains(&held), told.message)
+    };
+    check(at, "auto", "it says that an address is in use")?;
+    check(other, "listen", "it does not take what it is given")
+}
+
+/// `inuse free` would be refused: the supervisor is never signalled.
+fn asked_by_ctl() -> Result<(), Failed> {
+    let at = inuse_lab::zoo::address().to_string();
+    let supervisor = Supervisor::start(inuse(), run(inuse(), &["-l", &at], &["sleep", "1000"]))?;
+    supervisor.event("started", Some(1))?;
+    let why = Command::new(inuse()).args(["why", &at]).output()?;
+    let said = String::from_utf8_lossy(&why.stdout);
+    let command = format!("inuse ctl stop --pid {}", supervisor.pid());
+    holds(said.contains(&command) && !said.contains("inuse free"), &said)
+}
+
 /// The status is that of the program, or as a shell has it.
 fn statuses() -> Result<(), Failed> {
     let check = |options: &[&str], program: &[&str], expect: i32| -> Result<(), Failed> {
@@ -268,5 +297,7 @@ fn statuses() -> Result<(), Failed> {
     check(&socket, &["/etc/passwd"], 126)?;
     check(&["-l", "127.0.0.1:port"], &["true"], 2)?;
     check(&["--stop-signal", "STOP"], &["true"], 2)?;
+    check(&["--stopsignal", "QUIT"], &["true"], 2)?;
+    check(&["--watch", "/no/such/file"], &["true"], 1)?;
     check(&["-l", "127.0.0.1:0", "--before", "false"], &["true"], 1)
 }

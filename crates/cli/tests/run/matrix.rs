@@ -291,7 +291,7 @@ fn before_fails() -> Result<(), Failed> {
     let served = Served::new(&["--before", &before], "")?;
     let load = served.load()?;
     std::fs::write(&bad, "")?;
-    let output = fails(&served, "the command before it failed: exit status 1")?;
+    let output = fails(&served, "the command of --before failed: exit status 1")?;
     same(output, vec!["error in line 7".to_owned()], "its last lines")?;
     same(served.supervisor.count("started"), 1, "starts")?;
     std::fs::remove_file(&bad)?;

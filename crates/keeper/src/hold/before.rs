@@ -35,7 +35,7 @@ impl Before {
     /// What was wrong with it, if anything was, and its last lines.
     pub(super) fn ended(self, exit: Exit) -> (Option<String>, Vec<String>) {
         let lines = self.tail.map(|tail| tail.settled_lines()).unwrap_or_default();
-        let failure = (!exit.is_success()).then(|| format!("the command before it failed: {exit}"));
+        let failure = (!exit.is_success()).then(|| format!("the command of --before failed: {exit}"));
         (failure, lines)
     }
 

@@ -279,9 +279,10 @@ impl fmt::Display for Step {
             Step::RolledBack { generation } => {
                 write!(f, "the program that served before comes back as generation {generation}")
             }
-            Step::BeforeRuns => f.write_str("the command before the start runs"),
-            Step::BeforeFailed { reason } => write!(f, "the command before the start failed: {reason}"),
+            Step::BeforeRuns => f.write_str("the command of --before runs"),
+            Step::BeforeFailed { reason } => f.write_str(reason),
             Step::ComesBack { after } => write!(f, "it is started again in {}", seconds(*after)),
+            Step::GaveUp { failures: 1 } => f.write_str("it failed and is not started again"),
             Step::GaveUp { failures } => {
                 write!(f, "it failed {failures} times in a row and is not started again")
             }

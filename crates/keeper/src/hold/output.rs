@@ -12,6 +12,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec, pread, pwrite, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,13 @@ impl Tail {
         let (from, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
         let given = fcntl_dupfd_cloexec(&ring, 3)?;
         let mut command = Command::new(MYSELF);
-        command.arg(TEE).arg(given.as_raw_fd().to_string()).stdin(from).stdout(to).stderr(Stdio::null());
+        command
+            .arg0("inuse")
+            .arg(TEE)
+            .arg(given.as_raw_fd().to_string())
+            .stdin(from)
+            .stdout(to)
+            .stderr(Stdio::null());
         super::sys::inherit::inherit(&mut command, vec![given]);
         // Reaped with all other children.
         command.spawn()?;

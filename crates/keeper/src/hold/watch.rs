@@ -54,7 +54,11 @@ impl Watch {
             overflowed: false,
         };
         for path in paths {
-            let path = path.canonicalize()?;
+            let named = |error: io::Error| {
+                let name = inuse_rules::address::escape(path.as_os_str().as_bytes());
+                io::Error::new(error.kind(), format!("{name} cannot be watched: {error}"))
+            };
+            let path = path.canonicalize().map_err(named)?;
             if path.is_dir() {
                 watch.add_tree(&path)?;
                 watch.roots.push(path);

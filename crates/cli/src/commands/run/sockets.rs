@@ -327,8 +327,12 @@ fn explain(error: &Error, output: &mut Output) {
         Look { width: output.width(), verbose: false, zone: jiff::tz::TimeZone::system(), saved_by: None };
     output.lines(&human::refused(&answer, &look));
     let wants_both = answer.diagnosis.cures.iter().any(|cure| cure.source == Some(SourceFix::V6only));
-    if wants_both && attempt.address.inet().is_some_and(|(_, local, _)| local.is_ipv6()) {
-        output.lines("  Or hold IPv6 alone, and leave IPv4 to the other: --v6only\n");
+    if let Some((_, local, _)) = attempt.address.inet().filter(|(_, local, _)| wants_both && local.is_ipv6())
+    {
+        let port = local.port();
+        output.lines(&format!(
+            "  Or hold IPv6 alone, and leave IPv4 to the other: -l '[::]:{port}' --v6only\n"
+        ));
     }
 }
 

@@ -18,6 +18,7 @@ use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -71,6 +72,7 @@ impl StandIn {
         let (here, there) = channel::pair()?;
         // Reaped by the supervisor, with all other children.
         let child = Command::new(&self.program)
+            .arg0("inuse")
             .args(&self.arguments)
             .env_clear()
             .current_dir("/")

@@ -244,7 +244,12 @@ impl<'a> Supervisor<'a> {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Say(step) => self.tell(&step),
+            Action::Say(step) => {
+                self.tell(&step);
+                if let Step::FailedStart { generation, .. } = step {
+                    self.see_untaken(generation);
+                }
+            }
             Action::Spawn(number, program) => self.spawn(number, program),
             Action::Signal(number, raw) => {
                 let by_terminal = self.sent_by_terminal == Some(raw);
@@ -260,8 +265,9 @@ impl<'a> Supervisor<'a> {
                     generation.tree.kill();
                 }
             }
+            Action::Served(number) => self.comes_back(number),
             Action::Proven(number) => {
-                self.proven = self.generations.get(&number).map(|generation| generation.program.clone());
+                self.comes_back(number);
                 self.listeners_proven(number);
             }
             Action::RunBefore => self.run_before(),

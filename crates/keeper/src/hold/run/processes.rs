@@ -29,6 +29,11 @@ impl Supervisor<'_> {
         }
     }
 
+    /// From now on this generation's program is the one to come back to.
+    pub(super) fn comes_back(&mut self, number: u32) {
+        self.proven = self.generations.get(&number).map(|generation| generation.program.clone());
+    }
+
     fn start(&mut self, number: u32, program: Rc<Program>) {
         self.see_rights(&program);
         let (words, ready, sockets) = (&self.options.command, self.options.ready, &self.options.sockets);
@@ -60,7 +65,7 @@ impl Supervisor<'_> {
                 self.tell(&Step::BeforeRuns);
             }
             Err(error) => {
-                let reason = format!("the command before it cannot be started: {error}");
+                let reason = format!("the command of --before cannot be started: {error}");
                 self.handle(Event::BeforeEnded(Some(reason)));
             }
         }

@@ -7,6 +7,7 @@
 use super::Supervisor;
 use crate::hold::keep::Bind;
 use crate::hold::log::Step;
+use crate::hold::ready::Ready;
 use inuse_bind::{Asker, Report, WhyOptions};
 use inuse_rules::{Attempt, Outcome};
 use std::collections::BTreeSet;
@@ -46,11 +47,43 @@ impl Supervisor<'_> {
                 self.tell(&Step::Taken { generation: number, text: text.clone() });
                 self.told_taken = Some(text.clone());
             }
-            self.hindrances.retain(|(of, _)| *of != number);
-            self.hindrances.push_back((number, text));
-            if self.hindrances.len() > super::MOST_TAILS {
-                self.hindrances.pop_front();
-            }
+            self.hindered(number, text);
+        }
+    }
+
+    /// A generation was not ready, and what it was given may be what it binds for itself. Its binds are not seen.
+    pub(super) fn see_untaken(&mut self, number: u32) {
+        if self.listeners.is_some() || self.options.sockets.is_empty() {
+            return;
+        }
+        let lines = self.tails.iter().find(|(of, _)| *of == number).map(|(_, tail)| tail.settled_lines());
+        let says = |line: &String| line.contains("ddress already in use") || line.contains("EADDRINUSE");
+        let waits = matches!(self.options.ready, Ready::Auto | Ready::Listen);
+        let lives = self.generations.get(&number).is_some_and(|generation| generation.exit.is_none());
+        let what = if lines.is_some_and(|lines| lines.iter().any(says)) {
+            "it says that an address is in use, and"
+        } else if waits && lives {
+            "it does not take what it is given (LISTEN_FDS);"
+        } else {
+            return;
+        };
+        let held: Vec<&str> = self.options.sockets.iter().map(|held| held.address.as_str()).collect();
+        let text = format!(
+            "{what} this very run holds {} for it: for a program that binds for itself leave out -l, or add --keep",
+            held.join(", ")
+        );
+        if self.told_taken.as_ref() != Some(&text) {
+            self.tell(&Step::Taken { generation: number, text: text.clone() });
+            self.told_taken = Some(text.clone());
+        }
+        self.hindered(number, text);
+    }
+
+    fn hindered(&mut self, number: u32, text: String) {
+        self.hindrances.retain(|(of, _)| *of != number);
+        self.hindrances.push_back((number, text));
+        if self.hindrances.len() > super::MOST_TAILS {
+            self.hindrances.pop_front();
         }
     }
 
@@ -91,7 +124,16 @@ impl Supervisor<'_> {
             *pid == std::process::id() || self.generations.values_mut().any(|other| other.tree.has(*pid))
         };
         let is_ours = !holders.is_empty() && holders.iter().all(ours);
-        Some(said(&report, is_ours))
+        let bound: Vec<&str> = self.bound.iter().map(|held| held.address.as_str()).collect();
+        let own = match (is_ours, bound.is_empty()) {
+            (false, _) => None,
+            (true, true) => Some(String::from(OVERLAPS)),
+            (true, false) => Some(format!(
+                "That overlaps with what -l holds for this very run ({}): give -l the address that the program binds",
+                bound.join(", ")
+            )),
+        };
+        Some(said(&report, own))
     }
 }
 
@@ -101,16 +143,19 @@ fn holders(report: &Report) -> BTreeSet<u32> {
     sockets.flat_map(|socket| socket.owners.holdings()).map(|holding| holding.pid).collect()
 }
 
-/// Who holds it, the cause by name, and what to type. `ours`: the generation before it and its kept listener.
-fn said(report: &Report, ours: bool) -> String {
+/// What stands in the way is the generation before and its kept listener.
+const OVERLAPS: &str = "That is what this very run keeps: a new address that overlaps with the old one takes 'inuse ctl \
+                        stop' and a new start";
+
+/// Who holds it, the cause by name, and what to type; where this run has it itself, only that.
+fn said(report: &Report, own: Option<String>) -> String {
     let diagnosis = &report.diagnosis;
     let summary = diagnosis.summary.trim_end_matches('.');
     let mut text =
         format!("{} cannot be bound (cause: {}). {summary}", diagnosis.attempt.address, diagnosis.cause);
     let typed = diagnosis.cures.iter().find(|cure| !cure.commands.is_empty());
-    if ours {
-        text += ". That is what this very run keeps: a new address that overlaps with the old one takes 'inuse ctl \
-                 stop' and a new start";
+    if let Some(own) = own {
+        text += &format!(". {own}");
     } else if let Some(cure) = typed.or(diagnosis.cures.first()) {
         let commands: Vec<String> = cure.commands.iter().map(ToString::to_string).collect();
         text += &format!(". {}", cure.says.trim_end_matches(['.', ':']));

@@ -75,6 +75,8 @@ pub enum Action {
     Kill(u32),
     /// This generation's program has proven itself: it is the one to come back to.
     Proven(u32),
+    /// No program has proven itself yet, and this generation's served until now: it is the one to come back to.
+    Served(u32),
     /// Tell those who wait: the generation that serves now, or why none of their asking came to be.
     Answer(Vec<u64>, Result<u32, Failure>),
     /// Tell our own supervisor.
@@ -90,7 +92,7 @@ pub enum Action {
 pub enum Program {
     /// What the command line names now.
     Fresh,
-    /// The file of the generation that has proven itself.
+    /// The file of the generation that has proven itself; before there is one, of the one that served.
     Proven,
 }
 

@@ -175,6 +175,12 @@ impl Machine {
         let after = now.saturating_sub(generation.began);
         self.say(Step::Ready { generation: number, how, after });
         if matches!(self.restart, Some(Restart { stage: Stage::Starting(new), .. }) if new == number) {
+            let old = |g: &&Generation| g.number != number && matches!(g.phase, Phase::Serving { .. });
+            let old = self.generations.iter().rev().find(old).map(|generation| generation.number);
+            if let (None, Some(old)) = (self.proven, old) {
+                self.proven = Some(old);
+                self.act(Action::Served(old));
+            }
             self.drain_others(number);
             let until = now + self.rules.rollback_window;
             if let Some(restart) = &mut self.restart {

@@ -43,6 +43,7 @@ fn shown(action: &Action) -> Option<String> {
         Action::Signal(number, signal) => format!("signal {number} {signal}"),
         Action::Kill(number) => format!("kill {number}"),
         Action::Proven(number) => format!("proven {number}"),
+        Action::Served(number) => format!("served {number}"),
         Action::Answer(to, Ok(generation)) => format!("answer {to:?} {generation}"),
         Action::Answer(to, Err(failure)) => format!("refuse {to:?} {}", failure.reason),
         Action::Exit(status) => format!("exit {status}"),
@@ -183,6 +184,27 @@ fn a_new_one_that_dies_in_the_window_brings_back_the_program_before() {
             (6000, ready(3), &["tell Ready"]),
             (8000, Event::Tick, &["proven 3"]),
         ]),
+    );
+}
+
+#[test]
+fn what_served_comes_back_also_before_it_has_proven_itself() {
+    play(
+        rules(),
+        &[
+            (0, Event::Begin, &["spawn 1 Fresh"]),
+            (500, ready(1), &["tell Ready"]),
+            (600, asked(7), &["tell Reloading", "spawn 2 Fresh"]),
+            (700, ready(2), &["served 1", "signal 1 15", "tell Ready"]),
+            (
+                900,
+                ended(2, 3),
+                &[
+                    "refuse [7] generation 2 ended 0.200 s after it was ready: exit status 3",
+                    "spawn 3 Proven",
+                ],
+            ),
+        ],
     );
 }
 

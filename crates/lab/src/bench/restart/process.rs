@@ -118,7 +118,7 @@ impl Memory {
 fn role(pid: u32) -> &'static str {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     match words.split(|&byte| byte == 0).nth(1) {
-        Some(b"__keep") => "its handler",
+        Some(b"__keep") => "its stand-in",
         Some(b"__tee") => "its copier",
         _ => "supervisor",
     }

@@ -43,10 +43,6 @@ impl Supervisor<'_> {
             }
             let Some(text) = self.taken(number, &bind) else { continue };
             ports.extend(bind.address.port());
-            if self.told_taken.as_ref() != Some(&text) {
-                self.tell(&Step::Taken { generation: number, text: text.clone() });
-                self.told_taken = Some(text.clone());
-            }
             self.hindered(number, text);
         }
     }
@@ -72,14 +68,15 @@ impl Supervisor<'_> {
             "{what} this very run holds {} for it: for a program that binds for itself leave out -l, or add --keep",
             held.join(", ")
         );
+        self.hindered(number, text);
+    }
+
+    /// Tells it, unless it is what was told last, and keeps it for who asked for the restart.
+    fn hindered(&mut self, number: u32, text: String) {
         if self.told_taken.as_ref() != Some(&text) {
             self.tell(&Step::Taken { generation: number, text: text.clone() });
             self.told_taken = Some(text.clone());
         }
-        self.hindered(number, text);
-    }
-
-    fn hindered(&mut self, number: u32, text: String) {
         self.hindrances.retain(|(of, _)| *of != number);
         self.hindrances.push_back((number, text));
         if self.hindrances.len() > super::MOST_TAILS {

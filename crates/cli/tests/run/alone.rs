@@ -13,6 +13,7 @@ pub(crate) const ALL: &[Case] = &[
     ("orphans_are_reaped", &["unshare", "python3"], reaps),
     ("signals_are_passed_on_and_the_status_kept", &["unshare"], signals),
     ("the_status_of_a_crash_is_kept", &["unshare"], status),
+    ("a_hangup_from_outside_is_a_restart", &["unshare", "python3"], hangup),
 ];
 
 /// How a process is made the first of its own namespace here, if it can be.
@@ -78,6 +79,20 @@ while :; do sleep 0.02; done";
     }
     kill_process(first, Signal::TERM)?;
     same(supervisor.ended()?.code(), Some(7), "the exit status")
+}
+
+/// Neither who sends it nor the leader of our session has a number in the container.
+fn hangup() -> Result<(), Failed> {
+    let (scratch, at) = (Scratch::new()?, inuse_lab::zoo::address());
+    let server = scratch.write("server.py", SERVER)?;
+    let (mut supervisor, first) = start(&["-l", &*at.to_string()], &[python(), &server])?;
+    supervisor.ready(1)?;
+    kill_process(first, Signal::HUP)?;
+    supervisor.event("restarted", None)?;
+    let answer = ask(at, Dialect::Http)?;
+    holds(answer.ends_with(":2"), answer)?;
+    same(supervisor.ctl("stop")?.code, Some(0), "inuse ctl stop")?;
+    same(supervisor.ended()?.code(), Some(0), "the exit status")
 }
 
 fn status() -> Result<(), Failed> {

@@ -9,6 +9,7 @@ use super::program::Program;
 use super::ready::look::{Sight, look};
 use super::ready::{ALIVE, ALIVE_UNSEEN, Ready};
 use super::spawn::{self, Order, Refused, Started};
+use super::sys::number;
 use super::tree::{self, Tree};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
@@ -222,8 +223,8 @@ impl Generation {
 
     /// Whether a Ctrl-C on our terminal reaches it without us.
     pub(super) fn is_in_our_group(&self) -> bool {
-        let own = rustix::process::getpgrp();
-        rustix::process::getpgid(Some(self.pid)).is_ok_and(|group| group == own)
+        let own = number::group(None).ok();
+        own.is_some() && number::group(Some(self.pid)).ok() == own
     }
 }
 

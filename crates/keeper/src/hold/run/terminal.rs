@@ -4,6 +4,7 @@
 //! `disassociate_ctty`), and a shell passes it on to its jobs with kill(2). It is not held open here: whoever waits
 //! for its last user to go would wait for us.
 
+use crate::hold::sys::number;
 use rustix::fs::{Mode, OFlags, open};
 
 /// What is known of it.
@@ -19,10 +20,9 @@ impl Terminal {
     }
 
     /// Whether a SIGHUP of this process is a shell's word that the terminal is gone. While it is there, a shell that
-    /// sends one was told to by somebody who types.
-    pub(super) fn is_gone_says(&self, sender: u32) -> bool {
-        let leader = rustix::process::getsid(None).ok().map(|leader| leader.as_raw_pid().cast_unsigned());
-        self.was_there && Some(sender) == leader && !is_there()
+    /// sends one was told to by somebody who types. A shell outside of our pid namespace is `None` in both places.
+    pub(super) fn is_gone_says(&self, sender: Option<u32>) -> bool {
+        self.was_there && sender == number::session() && !is_there()
     }
 }
 

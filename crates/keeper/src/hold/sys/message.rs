@@ -62,7 +62,7 @@ fn take(header: &libc::msghdr) -> Option<u32> {
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
                 // SAFETY: so many bytes are there, and any are a value of this structure of integers.
                 let credentials = unsafe { data.cast::<libc::ucred>().read_unaligned() };
-                sender = u32::try_from(credentials.pid).ok().filter(|pid| *pid != 0);
+                sender = super::number::known(credentials.pid);
             }
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for number in 0..length / size_of::<RawFd>() {

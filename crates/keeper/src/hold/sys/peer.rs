@@ -17,7 +17,7 @@ pub(in crate::hold) fn uid(socket: impl AsFd) -> io::Result<u32> {
 
 /// The process; `None` for one that has no number here.
 pub(in crate::hold) fn pid(socket: impl AsFd) -> io::Result<Option<u32>> {
-    credentials(socket).map(|credentials| u32::try_from(credentials.pid).ok().filter(|pid| *pid != 0))
+    credentials(socket).map(|credentials| super::number::known(credentials.pid))
 }
 
 fn credentials(socket: impl AsFd) -> io::Result<libc::ucred> {

@@ -35,8 +35,8 @@ pub(in crate::hold) struct Arrived {
     pub(in crate::hold) number: i32,
     /// Whether the terminal sent it: then the program got it too.
     pub(in crate::hold) from_terminal: bool,
-    /// The process that sent it, 0 for the kernel and for those of other pid namespaces.
-    pub(in crate::hold) sender: u32,
+    /// The process that sent it; `None` for the kernel, and for one that has no number here.
+    pub(in crate::hold) sender: Option<u32>,
     /// Whether whoever started us wanted it ignored (nohup(1), a shell's background job).
     pub(in crate::hold) was_ignored: bool,
 }
@@ -79,7 +79,7 @@ impl Signals {
         let number = word(0);
         let was_ignored = self.ignored.contains(&number);
         let from_terminal = word(CODE) == SI_KERNEL;
-        Some(Arrived { number, from_terminal, sender: word(SENDER).cast_unsigned(), was_ignored })
+        Some(Arrived { number, from_terminal, sender: super::number::known(word(SENDER)), was_ignored })
     }
 
     /// The mask that the program is to start with.

@@ -65,10 +65,11 @@ fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
     }
 }
 
-/// Whether it is there; for unshare(1) also whether it may do its work.
+/// Whether it is there; for unshare(1) also whether it may do its work, and for `root` whether we are.
 fn on_path(program: &str) -> bool {
     match program {
         "unshare" if alone::unshare().is_none() => return false,
+        "root" => return rustix::process::geteuid().is_root(),
         // The library's example, which is built with the whole workspace only.
         "axum" => return examples::built_axum().exists(),
         _ => {}

@@ -4,10 +4,13 @@ use crate::{Case, Served, holds, same};
 use inuse_lab::zoo::python;
 use libtest_mimic::Failed;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType, sendto, socket};
+use rustix::process::Signal;
 use std::time::Duration;
 
 pub(crate) const ALL: &[Case] = &[
     ("strange_messages_do_no_harm", &["python3"], strange),
+    ("a_sender_that_has_ended_is_heard", &["python3"], ended),
+    ("one_of_another_user_that_has_ended_is_not", &["python3", "setpriv", "root"], ended_stranger),
     ("a_sender_without_a_number_is_nobody", &["unshare", "python3"], nobody),
     ("its_own_supervisor_hears_of_it", &["python3"], upwards),
 ];
@@ -79,6 +82,42 @@ fn say_to(name: &[u8], texts: &[&str]) -> Result<(), Failed> {
         sendto(&from, text.as_bytes(), SendFlags::empty(), &to)?;
     }
     Ok(())
+}
+
+/// What it says, and then ends.
+const ENDS: &str = "
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b'READY=1', '\\0' + sys.argv[1])";
+
+/// The supervisor has other things to do until the sender is gone.
+fn ended() -> Result<(), Failed> {
+    let line = format!(
+        "cat >\"$dir/ends.py\" <<'END'\n{ENDS}\nEND
+while [ ! -e \"$dir/go\" ]; do sleep 0.01; done
+{} \"$dir/ends.py\" \"${{NOTIFY_SOCKET#@}}\"; touch \"$dir/ended\"",
+        python()
+    );
+    let served = Served::begun(&["--ready", "notify"], &line)?;
+    let _ = served.supervisor.process(1)?;
+    served.supervisor.signal(Signal::STOP)?;
+    std::fs::write(served.scratch.0.join("go"), "")?;
+    wait(|| served.scratch.0.join("ended").exists(), "the end of who says it")?;
+    served.supervisor.signal(Signal::CONT)?;
+    let ready = served.supervisor.ready(1)?;
+    holds(ready.message.contains("sd_notify"), ready.message)
+}
+
+fn ended_stranger() -> Result<(), Failed> {
+    let line = "while [ ! -e \"$dir/go\" ]; do sleep 0.01; done";
+    let served = Served::begun(&["--ready", "notify", "--ready-timeout", "1s", "--give-up", "1"], line)?;
+    let first = served.supervisor.process(1)?;
+    let name = String::from_utf8(notify_socket(first).ok_or("no NOTIFY_SOCKET")?)?;
+    let mut stranger = std::process::Command::new("setpriv");
+    stranger.args(["--reuid=65534", "--clear-groups", python(), "-c", ENDS, &name]);
+    holds(stranger.status()?.success(), "the stranger could not speak")?;
+    served.supervisor.event("gave-up", None)?;
+    same(served.supervisor.count("ready"), 0, "ready")
 }
 
 /// The supervisor is in a pid namespace of its own, and who speaks is outside: the kernel calls that process 0.

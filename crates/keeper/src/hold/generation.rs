@@ -120,7 +120,7 @@ impl Generation {
     pub(super) fn listen(&mut self) -> bool {
         let mut ready = false;
         while let Some(received) = self.notify.next() {
-            if !self.tree.has(received.pid) {
+            if !self.tree.may_speak(received.sender) {
                 continue;
             }
             self.spoke = true;

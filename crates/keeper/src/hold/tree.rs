@@ -5,9 +5,10 @@
 //! process is signalled through a pidfd alone, and only after the pidfd was shown to be of a child of the
 //! parent that named it. Process groups and sessions say nothing here: programs choose them as they like.
 
+use super::sys::message::Sender;
 use inuse_kernel::process::stat::Stat;
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -72,6 +73,12 @@ impl Tree {
         let is_it = |member: &Member| member.pid == pid;
         (self.seen.iter().any(is_it) && member(pid).is_some_and(|now| self.seen.contains(&now)))
             || self.members().iter().any(is_it)
+    }
+
+    /// Whether what this process said is the generation's word. One that has ended since, as `systemd-notify` in a
+    /// script may, can no longer be placed: it is believed if it was our own user's, who could do us worse.
+    pub(super) fn may_speak(&mut self, sender: Sender) -> bool {
+        self.has(sender.pid) || (is_over(sender.pid) && sender.uid == geteuid().as_raw())
     }
 
     /// Sends a signal to those that are left.

@@ -8,7 +8,7 @@ mod message;
 
 pub(super) use message::Message;
 
-use super::sys::message::{Datagram, receive};
+use super::sys::message::{Datagram, Sender, receive};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{
     AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, sendto, socket_with, sockopt,
@@ -27,7 +27,7 @@ pub(super) struct Receiver {
 /// A message, and the process that sent it.
 #[derive(Debug)]
 pub(super) struct Received {
-    pub(super) pid: u32,
+    pub(super) sender: Sender,
     pub(super) message: Message,
 }
 
@@ -56,8 +56,8 @@ impl Receiver {
             let mut bytes = [0u8; message::LONGEST + 1];
             let Datagram { length, whole, sender } = receive(&self.socket, &mut bytes).ok()?;
             let whole = whole && length <= message::LONGEST;
-            if let (Some(pid), true, Some(text)) = (sender, whole, bytes.get(..length)) {
-                return Some(Received { pid, message: Message::parse(text) });
+            if let (Some(sender), true, Some(text)) = (sender, whole, bytes.get(..length)) {
+                return Some(Received { sender, message: Message::parse(text) });
             }
         }
     }

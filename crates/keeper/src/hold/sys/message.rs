@@ -25,7 +25,14 @@ pub(in crate::hold) struct Datagram {
     /// Nothing of it was cut.
     pub(in crate::hold) whole: bool,
     /// Who sent it; `None` for a process that has no number here, and where the socket does not ask for that.
-    pub(in crate::hold) sender: Option<u32>,
+    pub(in crate::hold) sender: Option<Sender>,
+}
+
+/// A process, as it was when it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hold) struct Sender {
+    pub(in crate::hold) pid: u32,
+    pub(in crate::hold) uid: u32,
 }
 
 /// Receives one, without waiting. Descriptors that come along are closed.
@@ -47,7 +54,7 @@ pub(in crate::hold) fn receive(from: impl AsFd, into: &mut [u8]) -> io::Result<D
 }
 
 /// The sender; and closes what came along.
-fn take(header: &libc::msghdr) -> Option<u32> {
+fn take(header: &libc::msghdr) -> Option<Sender> {
     let mut sender = None;
     // SAFETY: the header is as recvmsg(2) left it, and its buffer lives.
     let mut at = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -62,7 +69,8 @@ fn take(header: &libc::msghdr) -> Option<u32> {
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
                 // SAFETY: so many bytes are there, and any are a value of this structure of integers.
                 let credentials = unsafe { data.cast::<libc::ucred>().read_unaligned() };
-                sender = super::number::known(credentials.pid);
+                let uid = credentials.uid;
+                sender = super::number::known(credentials.pid).map(|pid| Sender { pid, uid });
             }
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for number in 0..length / size_of::<RawFd>() {
@@ -104,7 +112,8 @@ mod tests {
         let mut bytes = [0; 4];
         let got = receive(&there, &mut bytes).expect("a datagram");
         assert_eq!((&bytes, got.whole), (b"much", false));
-        assert_eq!(got.sender, Some(std::process::id()));
+        let uid = rustix::process::geteuid().as_raw();
+        assert_eq!(got.sender, Some(Sender { pid: std::process::id(), uid }));
         // The pipe ends when its last writer is closed.
         drop(pipe);
         assert_eq!(io::Read::read(&mut reader, &mut [0]).expect("a pipe"), 0);

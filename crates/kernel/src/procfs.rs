@@ -18,6 +18,9 @@ use std::mem::MaybeUninit;
 /// A reused buffer for one batch of directory entries: some six hundred of them.
 pub(crate) type DirBuf = [MaybeUninit<u8>; 16 * 1024];
 
+/// Nearly every file of a process fits in here.
+const PAGE: usize = 4096;
+
 /// An unfilled [`DirBuf`].
 pub(crate) const fn dir_buf() -> DirBuf {
     [MaybeUninit::uninit(); 16 * 1024]
@@ -40,7 +43,8 @@ pub(crate) fn open_root() -> Result<OwnedFd> {
 /// At most `most` bytes of a file.
 pub(crate) fn read(at: impl AsFd, path: impl Arg, most: usize) -> Result<Vec<u8>> {
     let file = rustix::fs::openat(at, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
+    // An empty one would be filled 32 bytes at a time.
+    let mut bytes = Vec::with_capacity(most.min(PAGE));
     match File::from(file).take(most as u64).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
         Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),

@@ -12,7 +12,7 @@
 //!
 //! Not here: the record and its reader, which both programs share (`files`).
 
-use super::asm::{Fetch, Program, Reg, Width};
+use super::asm::{Fetch, Mark, Program, Reg, Width};
 use super::btf::{Btf, Kind};
 use super::files::{RECORD, SOCKFS};
 use super::{member, write_record};
@@ -26,12 +26,15 @@ const READ_KERNEL: i32 = 113;
 const BITS_EACH: usize = 64;
 /// Bytes in a filter, a power of two.
 const FILTER: std::ops::RangeInclusive<usize> = 64..=256 * 1024;
+/// Bytes before them: where the operations of a socket's file are, once the first socket was met.
+const KNOWN: usize = 8;
 
 /// On the stack, below the record: what a read brings, and what the loop must not lose.
 const READ: i16 = -(RECORD as i16) - 8;
 const OUTPUT: i16 = READ - 8;
 const TASK: i16 = OUTPUT - 8;
 const FILE: i16 = TASK - 8;
+const OPERATIONS: i16 = FILE - 8;
 
 /// Where this kernel keeps what the program reads.
 pub(super) struct Layout {
@@ -52,6 +55,7 @@ pub(super) struct Layout {
     most: Fetch,
     array: Fetch,
     /// In `struct file`, `struct inode` and `struct super_block`.
+    operations: Fetch,
     inode: Fetch,
     number: Fetch,
     system: Fetch,
@@ -80,7 +84,7 @@ impl Layout {
             btf.members(task?, ["tgid", "pid", "group_leader", "files"]);
         let [in_table] = btf.members(files?, ["fdt"]);
         let [most, array] = btf.members(table?, ["max_fds", "fd"]);
-        let [in_inode] = btf.members(file?, ["f_inode"]);
+        let [in_operations, in_inode] = btf.members(file?, ["f_op", "f_inode"]);
         let [number, in_system] = btf.members(inode?, ["i_ino", "i_sb"]);
         let [magic] = btf.members(system?, ["s_magic"]);
         Ok(Layout {
@@ -95,6 +99,7 @@ impl Layout {
             table: member(in_table, 64, "fdt")?,
             most: member(most, 32, "max_fds")?,
             array: member(array, 64, "fd")?,
+            operations: member(in_operations, 64, "f_op")?,
             inode: member(in_inode, 64, "f_inode")?,
             number: member(number, 0, "i_ino")?,
             system: member(in_system, 64, "i_sb")?,
@@ -108,6 +113,7 @@ impl Layout {
         let mut program = Program::default();
         let (fd, array, most, inode) = (Reg::R6, Reg::R7, Reg::R8, Reg::R9);
         let (own, again, next, given_up) = (program.mark(), program.mark(), program.mark(), program.mark());
+        let socket = program.mark();
 
         let (context, task, files) = (Reg::R6, Reg::R7, Reg::R8);
         program.copy(context, Reg::R1);
@@ -144,10 +150,27 @@ impl Layout {
         slot(&mut program, inode, array, fd);
         program.go_if(inode, 0, next);
         program.store(Reg::Frame, FILE, inode, Width::Double);
+        // No file but a socket's has these operations (`socket_file_ops`). A file's inode lies elsewhere in memory,
+        // and to fetch it takes longer than everything else here.
+        read(&mut program, Reg::R3, inode, self.operations);
+        program.value_of(Reg::R1, filter.map.as_raw_fd());
+        program.load(Reg::R2, Reg::R1, 0, Width::Double);
+        program.go_if_same(Reg::R2, Reg::R3, socket);
+        program.go_unless(Reg::R2, 0, next);
+        program.store(Reg::Frame, OPERATIONS, Reg::R3, Width::Double);
+        read(&mut program, inode, inode, self.inode);
+        self.go_unless_in_sockfs(&mut program, inode, next);
+        program.value_of(Reg::R1, filter.map.as_raw_fd());
+        program.load(Reg::R2, Reg::Frame, OPERATIONS, Width::Double);
+        program.store(Reg::R1, 0, Reg::R2, Width::Double);
+        program.load(inode, Reg::Frame, FILE, Width::Double);
+
+        program.here(socket);
         read(&mut program, inode, inode, self.inode);
         read(&mut program, Reg::R3, inode, self.number);
         // The bit of that number.
         program.value_of(Reg::R1, filter.map.as_raw_fd());
+        program.add(Reg::R1, KNOWN as i32);
         program.copy(Reg::R2, Reg::R3);
         program.shift_right(Reg::R2, 3);
         program.keep(Reg::R2, filter.mask);
@@ -160,9 +183,7 @@ impl Layout {
         program.go_if(Reg::R1, 0, next);
 
         program.store(Reg::Frame, -(RECORD as i16), Reg::R3, Width::Double);
-        read(&mut program, inode, inode, self.system);
-        read(&mut program, Reg::R3, inode, self.magic);
-        program.go_unless(Reg::R3, SOCKFS, next);
+        self.go_unless_in_sockfs(&mut program, inode, next);
         slot(&mut program, Reg::R3, array, fd);
         program.load(Reg::R2, Reg::Frame, FILE, Width::Double);
         program.go_unless_same(Reg::R3, Reg::R2, next);
@@ -180,6 +201,13 @@ impl Layout {
         write(&mut program, fd);
         program.finish()
     }
+
+    /// Goes to the mark unless that inode, which is lost, is a socket's.
+    fn go_unless_in_sockfs(&self, program: &mut Program, inode: Reg, to: Mark) {
+        read(program, inode, inode, self.system);
+        read(program, Reg::R3, inode, self.magic);
+        program.go_unless(Reg::R3, SOCKFS, to);
+    }
 }
 
 /// Which inodes are asked for: a bit for each number, in a map that the program reads. Some more have the same
@@ -194,12 +222,13 @@ impl Filter {
     pub(super) fn new(inodes: impl ExactSizeIterator<Item = u64>) -> Result<Filter, Errno> {
         let bytes = inodes.len().saturating_mul(BITS_EACH / 8);
         let bytes = bytes.clamp(*FILTER.start(), *FILTER.end()).next_power_of_two();
-        let mut bits = vec![0u8; bytes];
+        let mut value = vec![0u8; KNOWN + bytes];
+        let (_, bits) = value.split_at_mut(KNOWN);
         for inode in inodes {
             let byte = (inode >> 3) as usize & (bytes - 1);
             bits[byte] |= 1 << (inode & 7);
         }
-        Ok(Filter { map: sys::array_of_one(&bits)?, mask: (bytes - 1) as i32 })
+        Ok(Filter { map: sys::array_of_one(&value)?, mask: (bytes - 1) as i32 })
     }
 }
 

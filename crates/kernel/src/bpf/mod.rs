@@ -26,7 +26,7 @@ use crate::sys::bpf as sys;
 use asm::{Fetch, Program, Reg};
 use btf::Member;
 use run::Iteration;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The helper `bpf_seq_write`, for programs under a licence that goes with the GPL.
 const SEQ_WRITE: i32 = 127;
@@ -62,9 +62,26 @@ pub fn each_tcp_options(netns: &Netns, port: u16, each: &mut dyn FnMut(TcpOption
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
     /// The program reads the tables by itself (Linux 6.9). One process may have at most a thousand of the sockets.
-    Tables,
+    Tables(Part),
     /// The kernel's iterator over open files (Linux 5.9).
     Files,
+}
+
+/// A part of all processes: those whose numbers leave one rest when they are divided by a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    mask: i32,
+    rest: i32,
+}
+
+impl Part {
+    /// All of them in so many parts, or in some fewer.
+    pub(crate) fn several(many: usize) -> impl Iterator<Item = Part> {
+        let parts = 1i32 << many.clamp(1, 64).ilog2();
+        (0..parts).map(move |rest| Part { mask: parts - 1, rest })
+    }
+
+    const WHOLE: Part = Part { mask: 0, rest: 0 };
 }
 
 /// Hands every open descriptor of the sockets with these inodes, which are sorted, to `each`; some of other sockets
@@ -94,11 +111,11 @@ fn list_of(list: List, inodes: &[u64]) -> Result<Iteration, Error> {
     static FILES: OnceLock<files::Layout> = OnceLock::new();
     run::privileged(OPEN_SOCKETS)?;
     let (attach, instructions, filter) = match list {
-        List::Tables => {
+        List::Tables(part) => {
             let layout = once(&TABLES, tables::Layout::find)?;
             let filter = tables::Filter::new(inodes.iter().copied());
             let filter = filter.map_err(|errno| Error::new("make a map for", OPEN_SOCKETS, errno))?;
-            let instructions = layout.program(&filter);
+            let instructions = layout.program(&filter, part);
             // The program has the map, once it is loaded.
             (layout.attach, instructions, Some(filter))
         }
@@ -126,7 +143,7 @@ fn named(inodes: &[u64]) -> Vec<u32> {
 /// As [`tcp_options`].
 pub fn can_list_open_sockets() -> Result<(), Error> {
     let load = |list| list_of(list, &[])?.load().map(drop);
-    load(List::Tables).or_else(|_| load(List::Files))
+    load(List::Tables(Part::WHOLE)).or_else(|_| load(List::Files))
 }
 
 /// Whether the caller has the capabilities; a program may be refused all the same.
@@ -139,6 +156,9 @@ fn once<T>(
     known: &'static OnceLock<T>,
     find: impl FnOnce(&mut btf::Btf<'_>) -> Result<T, &'static str>,
 ) -> Result<&'static T, Error> {
+    // Threads that begin together need not all look.
+    static SEARCH: Mutex<()> = Mutex::new(());
+    let _searching = SEARCH.lock();
     match known.get() {
         Some(layout) => Ok(layout),
         None => run::in_kernel_types(find).map(|layout| known.get_or_init(|| layout)),

@@ -15,7 +15,7 @@
 use super::asm::{Fetch, Mark, Program, Reg, Width};
 use super::btf::{Btf, Kind};
 use super::files::{RECORD, SOCKFS};
-use super::{member, write_record};
+use super::{Part, member, write_record};
 use crate::sys::bpf as sys;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::Errno;
@@ -108,8 +108,8 @@ impl Layout {
     }
 
     /// The program that writes a record for each descriptor of a socket that passes the filter. A record without
-    /// an inode says that a table was not read to its end.
-    pub(super) fn program(&self, filter: &Filter) -> Vec<[u8; 8]> {
+    /// an inode says that a table was not read to its end. Of the processes it takes this part.
+    pub(super) fn program(&self, filter: &Filter, part: Part) -> Vec<[u8; 8]> {
         let mut program = Program::default();
         let (fd, array, most, inode) = (Reg::R6, Reg::R7, Reg::R8, Reg::R9);
         let (own, again, next, given_up) = (program.mark(), program.mark(), program.mark(), program.mark());
@@ -120,6 +120,9 @@ impl Layout {
         // After the last task the program runs once more, without one; a kernel thread has no table.
         program.fetch(task, context, self.task);
         program.end_if_zero(task);
+        program.fetch(Reg::R2, task, self.process);
+        program.keep(Reg::R2, part.mask);
+        program.end_unless(Reg::R2, part.rest);
         read(&mut program, files, task, self.files);
         program.end_if_zero(files);
         // A table that a thread shares with its process is the process's.

@@ -8,7 +8,7 @@
 use super::hits::{Hits, Inodes};
 use super::walk::{Place, Until};
 use super::{FindOptions, Road, unseen, walk};
-use crate::bpf::{self, List, OpenSocket};
+use crate::bpf::{self, List, OpenSocket, Part};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ pub(super) fn in_tables(
     if Until(options.deadline).is_over() || obstacle(root, pids, options.road).is_some() {
         return None;
     }
-    let lists: &[List] = match options.road {
-        Road::OlderIterator => &[List::Files],
-        _ => &[List::Tables, List::Files],
+    let shared = match options.road {
+        Road::OlderIterator => None,
+        _ => in_parts(walk::workers(pids.len()), wanted),
     };
-    let found = lists.iter().find_map(|&list| listed(list, wanted))?;
+    let found = shared.or_else(|| listed(List::Files, wanted))?;
     if !options.cloexec {
         return Some(found);
     }
@@ -71,6 +71,30 @@ fn obstacle(root: &OwnedFd, pids: &[u32], road: Road) -> Option<String> {
 pub(super) fn why_not(root: &OwnedFd, pids: &[u32]) -> Option<String> {
     obstacle(root, pids, Road::Quicker)
         .or_else(|| bpf::can_list_open_sockets().err().map(|error| error.to_string()))
+}
+
+/// The descriptors of these sockets, by so many threads at once; `None` unless each of them comes to its end.
+fn in_parts(workers: usize, wanted: &Inodes) -> Option<Hits> {
+    let list = |part| listed(List::Tables(part), wanted);
+    let list = &list;
+    std::thread::scope(|scope| {
+        let mut parts = Part::several(workers);
+        let mut own: Vec<Part> = parts.next().into_iter().collect();
+        let mut others = Vec::new();
+        for part in parts {
+            match walk::thread().spawn_scoped(scope, move || list(part)) {
+                Ok(thread) => others.push(thread),
+                Err(_) => own.push(part),
+            }
+        }
+        let own = own.into_iter().map(list);
+        let mut parts = own.chain(others.into_iter().map(|thread| thread.join().ok().flatten()));
+        let mut found = parts.next()??;
+        for part in parts {
+            found.add_all(part?);
+        }
+        Some(found)
+    })
 }
 
 /// The descriptors of these sockets; `None` where that list cannot be had, or is too long.

@@ -124,12 +124,17 @@ pub(super) fn tables<V: FnMut(&Entry<'_>) + Send>(
     std::thread::scope(|scope| {
         let mut visitors = visitors.into_iter();
         let mine = visitors.next();
-        let start = |visit| Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(visit));
+        let start = |visit| thread().spawn_scoped(scope, move || work(visit));
         let others: Vec<_> = visitors.map_while(|visit| start(visit).ok()).collect();
         let mut walked = mine.map(work).unwrap_or_default();
         others.into_iter().filter_map(|thread| thread.join().ok()).for_each(|other| walked.add(other));
         walked
     })
+}
+
+/// A thread that shares the work; it may not be had.
+pub(super) fn thread() -> Builder {
+    Builder::new().stack_size(STACK)
 }
 
 /// How many visitors are worth their threads for so many processes.

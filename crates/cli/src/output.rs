@@ -1,11 +1,15 @@
 //! Where text goes: data to stdout, talk to stderr. Colour disappears by itself where NO_COLOR, a pipe or
 //! `--no-color` asks for that, and a reader that went away is no error.
+//!
+//! How wide text is set is decided here for every verb: a terminal says it itself; where stdout is none, `COLUMNS`
+//! does, which watch(1) sets for what it runs; and where nobody does, tables are as wide as they are.
 
 use crate::exit::ExitStatus;
 use anstream::{AutoStream, ColorChoice};
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
-/// How wide prose is set where there is no terminal, and at most where there is one.
+/// How wide prose is set where nothing says how wide, and at most.
 const MAX_WIDTH: usize = 100;
 /// Narrower terminals wrap by themselves.
 const MIN_WIDTH: usize = 40;
@@ -14,7 +18,7 @@ const MIN_WIDTH: usize = 40;
 pub struct Output {
     out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
-    width: usize,
+    columns: Option<usize>,
     failed: Option<io::Error>,
     /// Columns of the line that is rewritten in place, 0 for none.
     status: usize,
@@ -27,7 +31,7 @@ impl Output {
         let choice = |automatic| if no_color { ColorChoice::Never } else { automatic };
         let (out_choice, err_choice) = (choice(AutoStream::choice(&out)), choice(AutoStream::choice(&err)));
         Output {
-            width: terminal_width().unwrap_or(MAX_WIDTH).clamp(MIN_WIDTH, MAX_WIDTH),
+            columns: columns(terminal_width(), std::env::var_os("COLUMNS").as_deref()),
             out: AutoStream::new(out, out_choice),
             err: AutoStream::new(err, err_choice),
             failed: None,
@@ -37,12 +41,12 @@ impl Output {
 
     /// Columns that prose may take.
     pub fn width(&self) -> usize {
-        self.width
+        self.columns.unwrap_or(MAX_WIDTH).min(MAX_WIDTH)
     }
 
-    /// Columns of the terminal that stdout is, if it is one: a table may take them all.
-    pub fn terminal(&self) -> Option<usize> {
-        terminal_width().map(|width| width.max(MIN_WIDTH))
+    /// Columns that a table may take; none where it may take what it needs.
+    pub fn columns(&self) -> Option<usize> {
+        self.columns
     }
 
     /// Data, to stdout. A failure is kept for the end.
@@ -58,7 +62,7 @@ impl Output {
         if (line.is_empty() && self.status == 0) || !io::stderr().is_terminal() {
             return;
         }
-        let line: String = line.chars().take(MIN_WIDTH.max(self.width) - 1).collect();
+        let line: String = line.chars().take(self.width() - 1).collect();
         let columns = line.chars().count();
         // Spaces, since a stream without colours takes escapes out.
         let old = self.status.saturating_sub(columns);
@@ -109,9 +113,16 @@ impl Output {
     }
 }
 
+/// Columns of the terminal that stdout is, if it is one and knows.
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// How wide text may be. The terminal knows better than `COLUMNS`, which was right when somebody exported it.
+fn columns(terminal: Option<usize>, exported: Option<&OsStr>) -> Option<usize> {
+    let exported = || exported?.to_str()?.trim().parse().ok().filter(|&columns: &usize| columns > 0);
+    terminal.or_else(exported).map(|columns| columns.max(MIN_WIDTH))
 }
 
 /// Answers a command line that clap did not accept, or one that asks for help: one clear line for the
@@ -137,4 +148,26 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
         inuse_rules::address::escape(line.as_bytes())
     ));
     output.finish(ExitStatus::WrongWords)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_says_how_wide_it_is_and_else_columns_does() {
+        let check = |terminal: Option<usize>, exported: Option<&str>, expect: Option<usize>| {
+            assert_eq!(columns(terminal, exported.map(OsStr::new)), expect, "{terminal:?} {exported:?}");
+        };
+        check(None, None, None);
+        check(None, Some("132"), Some(132));
+        check(None, Some(" 132\n"), Some(132));
+        check(Some(72), Some("132"), Some(72));
+        check(Some(300), None, Some(300));
+        check(Some(3), None, Some(MIN_WIDTH));
+        check(None, Some("1"), Some(MIN_WIDTH));
+        for nonsense in ["", "0", "-1", "wide", "1e3", "99999999999999999999999"] {
+            check(None, Some(nonsense), None);
+        }
+    }
 }

@@ -49,7 +49,7 @@ fn list(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     } else if named {
         output.data(&opts::pages(&specs, output.width()));
     } else {
-        output.data(&opts::list(&specs, output.terminal()));
+        output.data(&opts::list(&specs, output.columns()));
     }
     Ok(ExitStatus::Success)
 }
@@ -94,7 +94,7 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
             (true, true) => Shown::All,
             (true, false) => Shown::Changed,
         };
-        let (columns, width) = (output.terminal(), output.width());
+        let (columns, width) = (output.columns(), output.width());
         opts::look(&look, shown, columns, width, &mut |piece| output.data(piece));
     }
     Ok(ExitStatus::Success)

@@ -1,8 +1,11 @@
 //! The table of `inuse ls` for people: one row for each address that a program serves, however many processes
 //! and sockets it serves it with. Columns that would be empty are left out.
 //!
-//! On a terminal names are cut so that a row fits, never an address; elsewhere nothing is cut. Names that
-//! others chose are escaped. Not here: JSON (`ls_json`).
+//! Where the width is limited, names are cut so that a row fits, and a row that does not fit even so has several
+//! lines; an address or a number is never cut. Names that others chose are escaped. Not here: JSON (`ls_json`), and
+//! what limits the width (`output`).
+
+mod layout;
 
 use crate::output::Output;
 use anstyle::Style;
@@ -14,8 +17,8 @@ use inuse_rules::BlindSpot;
 use inuse_rules::address::{Address, UnixName, escape};
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
+use layout::Layout;
 use std::collections::BTreeSet;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 const HEADING: Style = Style::new().bold();
 
@@ -37,14 +40,6 @@ const HEAD: [&str; 14] = [
 ];
 const ADDRESS: usize = 1;
 const PID: usize = 8;
-/// Columns from here on give way to a narrow terminal: what stands before them is an address.
-const FIRST_NAME: usize = PID;
-/// The longest IPv6 address with its port: a longer unix path pushes the rest of its own row aside.
-const WIDEST_ADDRESS: usize = 47;
-/// Spaces between columns.
-const GAP: usize = 2;
-/// What is left of a name on the narrowest terminal.
-const NARROWEST_NAME: usize = 8;
 /// NUL bytes at the end of an abstract name that are counted rather than shown: some runtimes fill up to the
 /// 107 bytes that fit.
 const MANY_NULS: usize = 4;
@@ -55,8 +50,8 @@ type Cells = [String; HEAD.len()];
 
 /// Writes the table; nothing where there is no row.
 pub fn table(table: &Table, verbose: bool, output: &mut Output) {
-    let terminal = output.terminal();
-    write(table, verbose, terminal, &mut |text| output.data(text));
+    let columns = output.columns();
+    write(table, verbose, columns, &mut |text| output.data(text));
 }
 
 /// The table in chunks of whole lines, fitted to that many columns. `verbose`: each socket has a row, with its
@@ -67,27 +62,16 @@ pub fn write(table: &Table, verbose: bool, columns: Option<usize>, out: &mut dyn
     }
     // Made twice rather than kept: there may be a hundred thousand of them.
     let detail = Detail { states: table.rows.iter().any(|row| !row.serves()), verbose };
-    let mut widths = [0; HEAD.len()];
-    let mut widest_inet = 0;
+    let mut layout = Layout::default();
     for line in lines(table, verbose) {
-        let cells = cells(table, &line, detail);
-        if line.first().is_some_and(|row| row.address.port().is_some()) {
-            widest_inet = cells[ADDRESS].width().max(widest_inet);
-        }
-        for (column, (width, cell)) in widths.iter_mut().zip(cells).enumerate() {
-            let cell = cell.width();
-            *width = if column == ADDRESS && cell > WIDEST_ADDRESS { *width } else { cell.max(*width) };
-        }
+        let inet = line.first().is_some_and(|row| row.address.port().is_some());
+        layout.take(&cells(table, &line, detail), inet);
     }
-    for (column, (width, head)) in widths.iter_mut().zip(HEAD).enumerate() {
-        *width = if *width == 0 && column != ADDRESS { 0 } else { head.width().max(*width) };
-    }
-    fit(&mut widths, widest_inet.max(HEAD[ADDRESS].len()), columns);
-    let head = text_line(&HEAD.map(String::from), &widths);
-    let mut text = format!("{HEADING}{}{HEADING:#}\n", head.trim_end());
+    layout.fit(columns);
+    let mut text = String::new();
+    layout.write(&HEAD.map(String::from), true, &mut text);
     for line in lines(table, verbose) {
-        text.push_str(text_line(&cells(table, &line, detail), &widths).trim_end());
-        text.push('\n');
+        layout.write(&cells(table, &line, detail), false, &mut text);
         if text.len() > CHUNK {
             out(&text);
             text.clear();
@@ -314,52 +298,4 @@ fn netns(table: &Table, row: &Row) -> String {
         Some(NetnsName::Pid(pid)) => format!("of pid {pid}"),
         Some(NetnsName::Path(path)) => escape(path.as_os_str().as_encoded_bytes()),
     }
-}
-
-/// Makes a row fit: unix paths may push their own rows aside, then the widest name gives way, until nothing is
-/// left to take.
-fn fit(widths: &mut [usize; HEAD.len()], widest_inet: usize, columns: Option<usize>) {
-    let Some(columns) = columns else { return };
-    let too_wide = |widths: &[usize; HEAD.len()]| {
-        let total: usize = widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum();
-        total.saturating_sub(columns + GAP)
-    };
-    widths[ADDRESS] = widths[ADDRESS].saturating_sub(too_wide(widths)).max(widest_inet);
-    while too_wide(widths) > 0 {
-        match widths[FIRST_NAME..].iter_mut().max() {
-            Some(widest) if *widest > NARROWEST_NAME => *widest -= 1,
-            _ => return,
-        }
-    }
-}
-
-/// A row in its columns; behind an address that is wider than its column the others follow without any.
-fn text_line(cells: &Cells, widths: &[usize; HEAD.len()]) -> String {
-    let aside = cells[ADDRESS].width() > widths[ADDRESS];
-    let mut line = String::new();
-    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate().filter(|(_, (_, width))| **width > 0)
-    {
-        let shown = if column < FIRST_NAME { cell.clone() } else { cut(cell, width, column == PID) };
-        let pad = if aside && column >= ADDRESS { 0 } else { width.saturating_sub(shown.width()) };
-        line.push_str(&shown);
-        line.push_str(&" ".repeat(pad + GAP));
-    }
-    line
-}
-
-/// At most that many columns, the last one an ellipsis where something is missing. Of a list of numbers none is
-/// cut in the middle.
-fn cut(text: &str, width: usize, numbers: bool) -> String {
-    if text.width() <= width {
-        return text.into();
-    }
-    let mut room = width.saturating_sub(1);
-    let end = text.char_indices().find(|(_, c)| {
-        let left = room.checked_sub(c.width().unwrap_or(0));
-        room = left.unwrap_or(0);
-        left.is_none()
-    });
-    let kept = &text[..end.map_or(text.len(), |(at, _)| at)];
-    let whole = if numbers { kept.rfind(',').map(|comma| &kept[..=comma]) } else { None };
-    format!("{}…", whole.unwrap_or(kept))
 }

@@ -3,9 +3,12 @@
 
 mod bench;
 mod live;
+#[path = "../common/pty.rs"]
+mod pty;
 #[path = "../common/ran.rs"]
 mod ran;
 mod views;
+mod width;
 mod words;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -26,6 +29,7 @@ fn main() {
         plain("views::connections_have_their_columns", views::connections_have_their_columns),
         plain("views::every_socket_has_its_own_row", views::every_socket_has_its_own_row),
         plain("views::names_give_way_and_addresses_do_not", views::names_give_way_and_addresses_do_not),
+        plain("views::what_does_not_fit_stands_below", views::what_does_not_fit_stands_below),
         plain("views::wide_characters_take_two_columns", views::wide_characters_take_two_columns),
         plain("views::what_others_chose_is_escaped", views::what_others_chose_is_escaped),
         plain("views::every_owner_has_a_word", views::every_owner_has_a_word),
@@ -34,6 +38,8 @@ fn main() {
         plain("words::wrong_words", words::wrong_words),
         plain("words::this_process_is_listed", words::this_process_is_listed),
         plain("words::nothing_that_fits", words::nothing_that_fits),
+        plain("width::columns_limits_what_is_piped", width::columns_limits_what_is_piped),
+        plain("width::a_terminal_knows_better", width::a_terminal_knows_better),
         Trial::ignorable_test("words::the_note_keeps_the_words", words::the_note_keeps_the_words),
         Trial::ignorable_test("bench::the_report_is_written", bench::the_report_is_written),
         Trial::ignorable_test("bench::a_wrong_answer_is_seen", bench::a_wrong_answer_is_seen),

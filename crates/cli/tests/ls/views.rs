@@ -179,20 +179,47 @@ pub(super) fn names_give_way_and_addresses_do_not() {
         .tcp("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", &pids)
         .tcp("127.0.0.1:80", &[1_000_001])
         .unix(UnixName::Path(long.clone().into()), &[1_000_001]);
-    for columns in [40, 80, 100, 120, 200] {
-        let text = facts.text(Some(columns));
-        assert!(text.contains("[2001:db8:1111:2222:3333:4444:5555:6666]:65535  "), "{text}");
-        assert!(text.contains(&long), "{text}");
-        if columns >= 100 {
-            let inet = text.lines().filter(|line| line.starts_with("tcp"));
-            assert!(inet.clone().all(|line| line.chars().count() <= columns), "{columns}\n{text}");
-        }
-        assert!(text.contains('…') || columns == 200, "{text}");
-        for word in text.split_whitespace().filter(|word| word.starts_with("1000001,")) {
-            assert!(word.ends_with(",…") || word.ends_with("1000008"), "no number is cut: {text}");
+    for columns in [40, 60, 80, 100, 120, 200] {
+        for (verbose, text) in [(false, facts.text(Some(columns))), (true, facts.told(true, Some(columns)))] {
+            assert!(text.contains("[2001:db8:1111:2222:3333:4444:5555:6666]:65535"), "{text}");
+            assert!(text.contains(&long), "{text}");
+            let address = |line: &&str| line.contains(&long) || columns < 60 && line.contains("]:65535");
+            for line in text.lines().filter(|line| !address(line)) {
+                assert!(line.chars().count() <= columns, "{columns}\n{text}");
+            }
+            assert!(text.contains('…') || columns == 200, "{text}");
+            let numbers: Vec<String> = pids.iter().map(u32::to_string).collect();
+            let list = text.split_whitespace().filter(|word| word.starts_with("1000001"));
+            for number in list.flat_map(|list| list.split(',')) {
+                assert!(number == "…" || numbers.iter().any(|n| n == number), "{number} {verbose}\n{text}");
+            }
         }
     }
     assert!(!facts.text(None).contains('…'));
+}
+
+/// Nothing is left out where the columns do not fit: the rest of a row stands below it.
+pub(super) fn what_does_not_fit_stands_below() {
+    let unit = |name: &str| Some(Unit { name: name.into(), user_manager: None });
+    let facts = Facts::new()
+        .process(1_234_567, "postgres", |p| p.unit = unit("postgresql@15-main.service"))
+        .process(1_234_568, "nginx", |_| ())
+        .tcp("192.168.100.200:5432", &[1_234_567])
+        .tcp("192.168.100.200:8080", &[1_234_567, 1_234_568]);
+    assert_eq!(
+        facts.told(true, Some(60)),
+        "\
+PROTO  ADDRESS               RECV-Q  SEND-Q  UID  INODE
+    PID              USER  PROGRAM           UNIT
+tcp    192.168.100.200:5432  0       0       0    1
+    1234567          tom   postgres          postgresql@15-…
+tcp    192.168.100.200:8080  0       0       0    2
+    1234567,1234568  tom   postgres,nginx …  postgresql@15-…
+"
+    );
+    let wide = facts.told(true, None);
+    assert_eq!(wide.lines().count(), 3, "{wide}");
+    assert!(wide.contains("1234567,1234568") && wide.contains("postgresql@15-main.service"), "{wide}");
 }
 
 pub(super) fn wide_characters_take_two_columns() {
@@ -212,7 +239,7 @@ tcp    127.0.0.1:2  2    tom   plain
 tcp    127.0.0.1:3  3    tom   e\u{301}tude       x.service
 "
     );
-    assert!(facts.text(Some(46)).contains("東京サ…\n"), "{}", facts.text(Some(46)));
+    assert!(facts.text(Some(49)).contains("東京サ…\n"), "{}", facts.text(Some(49)));
 }
 
 pub(super) fn what_others_chose_is_escaped() {
@@ -227,7 +254,7 @@ pub(super) fn what_others_chose_is_escaped() {
         .tcp("127.0.0.1:1", &[1])
         .unix(UnixName::Path(evil.into()), &[1])
         .unix(UnixName::Abstract(b"\x1b\xff".to_vec()), &[1]);
-    for text in [facts.text(None), facts.text(Some(60)), facts.json()] {
+    for text in [facts.text(None), facts.text(Some(70)), facts.json()] {
         let deceives = |c: char| inuse_rules::address::deceives(c) && c != '\n';
         assert!(!text.contains(deceives), "{text:?}");
         assert_eq!(text.lines().count(), if text.starts_with('{') { 5 } else { 4 }, "{text}");

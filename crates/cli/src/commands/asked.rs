@@ -40,11 +40,16 @@ pub(super) fn no_port_zero(written: &[Written]) -> Result<(), Stop> {
     };
     match written.iter().find(zero) {
         None => Ok(()),
-        Some(written) => Err(Stop::Words(format!(
-            "'{}': port 0 is no port, the kernel chooses a free one at bind(); name the port that is meant",
-            escape(written.text.trim().as_bytes())
-        ))),
+        Some(written) => Err(port_zero(&written.text)),
     }
+}
+
+/// What is said to who asks for a socket on port 0.
+pub(super) fn port_zero(written: &str) -> Stop {
+    Stop::Words(format!(
+        "'{}': port 0 is no port, the kernel chooses a free one at bind(); name the port that is meant",
+        escape(written.trim().as_bytes())
+    ))
 }
 
 /// An argument as text. Paths need not be UTF-8: such a one is written with escapes, which the grammar

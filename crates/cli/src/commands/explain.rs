@@ -7,7 +7,12 @@ use crate::output::Output;
 use crate::render::json;
 use inuse_rules::address::escape;
 use inuse_rules::explain::{page, topics};
+use rustix::fs::{FileType, fstat};
 use serde::Serialize;
+
+/// What reads a message, which this verb does not.
+const MESSAGES: &str = "'YOUR-COMMAND 2>&1 | inuse -' reads a message and explains the address in it; \
+                        'inuse explain EADDRINUSE' has the page";
 
 /// Errors that have a page, by name.
 const ERRORS: [&str; 3] = ["EADDRINUSE", "EACCES", "EADDRNOTAVAIL"];
@@ -27,8 +32,16 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> ExitStatus {
         for page in topics() {
             output.data(&format!("{:<longest$}  {}\n", page.code, page.title));
         }
+        if message_is_piped() {
+            output.flush();
+            output.say(&format!("standard input was not read: {MESSAGES}"));
+        }
         return ExitStatus::Success;
     };
+    if topic == "-" {
+        output.say(&format!("'-': this verb reads no standard input: {MESSAGES}"));
+        return ExitStatus::WrongWords;
+    }
     let Some(page) = page(topic) else {
         let shown: String = escape(topic.as_bytes()).chars().take(60).collect();
         let names: Vec<&str> = topics().map(|page| page.code).chain(ERRORS).collect();
@@ -48,4 +61,10 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> ExitStatus {
         output.data(&format!("{}: {}\n\n{}", page.code, page.title, page.text));
     }
     ExitStatus::Success
+}
+
+/// Whether somebody seems to have piped something in.
+fn message_is_piped() -> bool {
+    let kind = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode);
+    fstat(std::io::stdin()).is_ok_and(|stat| matches!(kind(stat), FileType::Fifo | FileType::RegularFile))
 }

@@ -3,7 +3,7 @@
 //! The words first, all of them, before anything is looked at; then a look, which holds nothing when it returns; then
 //! the plan and the question; and only then, socket by socket, the setting, with evidence made anew.
 
-use super::asked::text_of;
+use super::asked::{no_port_zero, text_of};
 use super::free::agreed;
 use super::stop::Stop;
 use super::typed::{as_root, own_path};
@@ -179,6 +179,7 @@ fn subject(target: &OsStr, netns: &Netns) -> Result<Subject, Stop> {
     let text = text_of(target);
     let Some(process) = text.strip_prefix("pid:") else {
         let written = written::parse(&text).map_err(Stop::Mistake)?;
+        no_port_zero(std::slice::from_ref(&written))?;
         let interface = |name: &str| inuse_kernel::locality::interface_index(netns, name);
         let asks = resolve(&written, interface).map_err(Stop::Mistake)?;
         return Ok(Subject::Addresses(asks.into_iter().map(|ask| ask.address).collect()));

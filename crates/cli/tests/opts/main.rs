@@ -231,6 +231,8 @@ fn wrong_words_do_nothing_and_are_told_in_a_line() {
         (&[&file0], "is no socket (ENOTSOCK)"),
         (&[&file9], "has no descriptor 999 (EBADF)"),
         (&["99999"], "99999"),
+        (&["0"], "'0': port 0 is no port, the kernel chooses a free one at bind()"),
+        (&["udp/0", "SO_KEEPALIVE=1"], "port 0 is no port"),
         (&[&tcp.address, "SO_REUSEADR=1"], "did you mean SO_REUSEADDR (level SOL_SOCKET)?"),
         (&[&tcp.address, "SO_NODELAY=1"], "did you mean TCP_NODELAY (level SOL_TCP)?"),
         (&[&tcp.address, "TCP_V6ONLY"], "did you mean IPV6_V6ONLY (level SOL_IPV6)?"),

@@ -36,6 +36,22 @@ fn explain_alone_lists_every_cause() {
     assert_eq!(ran.stdout.lines().count(), inuse_rules::Cause::ALL.len());
 }
 
+/// Who pipes a message into it means another verb, and is told which.
+#[test]
+fn explain_says_what_reads_a_message() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inuse"));
+    command.arg("explain").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = Ran::from(command.spawn().and_then(|child| child.wait_with_output()).expect("the command"));
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.stdout.lines().count(), inuse_rules::Cause::ALL.len());
+    let instead = "'YOUR-COMMAND 2>&1 | inuse -' reads a message and explains the address in it; \
+                   'inuse explain EADDRINUSE' has the page\n";
+    assert_eq!(ran.stderr, format!("inuse: standard input was not read: {instead}"));
+    let ran = inuse(&["explain", "-"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert_eq!(ran.stderr, format!("inuse: '-': this verb reads no standard input: {instead}"));
+}
+
 #[test]
 fn explain_refuses_what_it_does_not_know_in_one_line() {
     let ran = inuse(&["explain", "tea\u{1b}"]);

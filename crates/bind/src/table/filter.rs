@@ -2,9 +2,8 @@
 //!
 //! Pure: rows in, yes or no out.
 
-use super::{Row, program};
-use inuse_rules::{Address, Ownership, Process, State, Transport};
-use std::ops::RangeInclusive;
+use super::{Row, Site, program};
+use inuse_rules::{Address, Ownership, Process, Socket, State, Transport};
 
 /// What an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +62,8 @@ impl Pattern {
 pub struct Filter {
     /// Every state, not only what waits for others.
     pub all: bool,
-    /// Local ports.
-    pub ports: Vec<RangeInclusive<u16>>,
+    /// Local ports and addresses.
+    pub sites: Vec<Site>,
     /// States; naming some is wanting them without `all`.
     pub states: Vec<State>,
     /// Protocols.
@@ -93,17 +92,32 @@ pub(super) enum Fit {
 impl Filter {
     /// Whether it leaves out anything that a plain list shows.
     pub fn narrows(&self) -> bool {
-        let Filter { ports, states, protocols, .. } = self;
-        !(ports.is_empty() && states.is_empty() && protocols.is_empty() && self.users.is_empty())
+        let Filter { sites, states, protocols, .. } = self;
+        !(sites.is_empty() && states.is_empty() && protocols.is_empty() && self.users.is_empty())
             || self.by_process()
     }
 
     /// The protocols that are asked for: unix sockets have no ports.
     pub(super) fn protocols(&self) -> impl Iterator<Item = Protocol> {
-        Protocol::ALL.into_iter().filter(|protocol| {
-            (self.protocols.is_empty() || self.protocols.contains(protocol))
-                && (self.ports.is_empty() || *protocol != Protocol::Unix)
+        let at = |site: &Site, protocol| match site {
+            Site::Unix { .. } => protocol == Protocol::Unix,
+            Site::Inet { transport: None, .. } => protocol != Protocol::Unix,
+            Site::Inet { transport: Some(Transport::Tcp), .. } => protocol == Protocol::Tcp,
+            Site::Inet { transport: Some(Transport::Udp), .. } => protocol == Protocol::Udp,
+        };
+        Protocol::ALL.into_iter().filter(move |&protocol| {
+            (self.protocols.is_empty() || self.protocols.contains(&protocol))
+                && (self.sites.is_empty() || self.sites.iter().any(|site| at(site, protocol)))
         })
+    }
+
+    /// The lowest and the highest port that is asked for.
+    pub(super) fn ports(&self) -> Option<(u16, u16)> {
+        let ports = self.sites.iter().filter_map(|site| match site {
+            Site::Inet { ports, .. } => Some((*ports.start(), *ports.end())),
+            Site::Unix { .. } => None,
+        });
+        ports.reduce(|(low, high), (start, end)| (low.min(start), high.max(end)))
     }
 
     /// The states that are asked for; `None` is every state.
@@ -116,14 +130,12 @@ impl Filter {
     }
 
     /// What sock_diag says is enough for this. A unix socket that only talks (`UNCONN` without a listener's
-    /// role) does not wait for others.
-    pub(super) fn fits_address(&self, row: &Row) -> bool {
-        let port = row.address.port();
-        let unasked = self.states.is_empty() && !self.all && Protocol::of(&row.address) == Protocol::Unix;
-        (self.ports.is_empty()
-            || self.ports.iter().any(|range| port.is_some_and(|port| range.contains(&port))))
-            && self.states().is_none_or(|states| states.contains(&row.state))
-            && !(unasked && row.state != State::Listen)
+    /// role) does not wait for others, unless its very name is asked for.
+    pub(super) fn fits_address(&self, socket: &Socket) -> bool {
+        let unasked = self.states.is_empty() && !self.all && self.sites.is_empty();
+        (self.sites.is_empty() || self.sites.iter().any(|site| site.fits(socket)))
+            && self.states().is_none_or(|states| states.contains(&socket.state))
+            && !(unasked && Protocol::of(&socket.address) == Protocol::Unix && socket.state != State::Listen)
     }
 
     /// What needs the owner.
@@ -187,7 +199,6 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inuse_rules::Socket;
     use inuse_rules::owner::{Container, Runtime, Unit};
     use inuse_rules::{Holding, UnixKind, UnixName};
 
@@ -210,31 +221,42 @@ mod tests {
         check("*ab", "abab", true);
     }
 
-    fn row(address: &str, state: State) -> Row {
-        Row::new(Socket::new(Address::tcp(address.parse().unwrap()), state), 0)
+    fn socket(address: &str, state: State) -> Socket {
+        Socket::new(Address::tcp(address.parse().unwrap()), state)
     }
 
     #[test]
     fn what_the_kernel_says_is_enough_for_ports_and_states() {
         let unix = |state| {
             let name = UnixName::Path(b"/run/x".to_vec());
-            Row::new(Socket::new(Address::Unix { kind: UnixKind::Datagram, name }, state), 0)
+            Socket::new(Address::Unix { kind: UnixKind::Datagram, name }, state)
         };
         let plain = Filter::default();
-        assert!(plain.fits_address(&row("0.0.0.0:80", State::Listen)));
-        assert!(!plain.fits_address(&row("0.0.0.0:80", State::Established)));
+        assert!(plain.fits_address(&socket("0.0.0.0:80", State::Listen)));
+        assert!(!plain.fits_address(&socket("0.0.0.0:80", State::Established)));
         assert!(plain.fits_address(&unix(State::Listen)));
         assert!(!plain.fits_address(&unix(State::Unconn)), "a datagram socket that only sends");
         let all = Filter { all: true, ..Filter::default() };
-        assert!(all.fits_address(&row("0.0.0.0:80", State::TimeWait)));
+        assert!(all.fits_address(&socket("0.0.0.0:80", State::TimeWait)));
         assert!(all.fits_address(&unix(State::Unconn)));
-        let ports = Filter { ports: vec![80..=89, 443..=443], all: true, ..Filter::default() };
-        assert!(ports.fits_address(&row("[::]:443", State::Established)));
-        assert!(!ports.fits_address(&row("[::]:90", State::Established)));
+        let ports = Filter {
+            sites: vec![Site::ports(80..=89), Site::ports(443..=443)],
+            all: true,
+            ..Filter::default()
+        };
+        assert!(ports.fits_address(&socket("[::]:443", State::Established)));
+        assert!(!ports.fits_address(&socket("[::]:90", State::Established)));
         assert!(!ports.protocols().any(|protocol| protocol == Protocol::Unix));
+        assert_eq!(ports.ports(), Some((80, 443)));
+        let named = UnixName::Path(b"/run/x".to_vec());
+        let named =
+            Filter { sites: vec![Site::Unix { kind: None, name: named, file: None }], ..Filter::default() };
+        assert!(named.fits_address(&unix(State::Unconn)), "its very name is asked for");
+        assert!(!named.fits_address(&unix(State::Established)));
+        assert_eq!((named.protocols().collect::<Vec<_>>(), named.ports()), (vec![Protocol::Unix], None));
         let states = Filter { states: vec![State::TimeWait], ..Filter::default() };
-        assert!(states.fits_address(&row("0.0.0.0:80", State::TimeWait)));
-        assert!(!states.fits_address(&row("0.0.0.0:80", State::Listen)));
+        assert!(states.fits_address(&socket("0.0.0.0:80", State::TimeWait)));
+        assert!(!states.fits_address(&socket("0.0.0.0:80", State::Listen)));
     }
 
     fn process() -> Process {
@@ -254,7 +276,7 @@ mod tests {
         let process = process();
         let held: Vec<(u32, Option<&Process>)> =
             owner.holdings().iter().map(|h| (h.pid, Some(&process))).collect();
-        let row = Row { uid: Some(33), ..row("0.0.0.0:80", State::Listen) };
+        let row = Row { uid: Some(33), ..Row::new(socket("0.0.0.0:80", State::Listen), 0) };
         assert_eq!(filter.fits_owner(&row, &owner, &held), expect, "{filter:?} {owner:?}");
     }
 
@@ -289,7 +311,7 @@ mod tests {
     #[test]
     fn every_list_narrows() {
         assert!(!Filter { all: true, ..Filter::default() }.narrows());
-        assert!(Filter { ports: vec![1..=2], ..Filter::default() }.narrows());
+        assert!(Filter { sites: vec![Site::ports(1..=2)], ..Filter::default() }.narrows());
         assert!(Filter { containers: vec![Pattern::new("a")], ..Filter::default() }.narrows());
         assert!(Filter { users: vec![0], ..Filter::default() }.narrows());
     }

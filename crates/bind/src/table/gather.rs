@@ -104,9 +104,8 @@ fn ask(
         let walked = settled(name(protocol), || {
             table.rows.truncate(start);
             walk(&mut diag, protocol, filter, &mut |socket| {
-                let row = Row::new(socket, place);
-                if filter.fits_address(&row) {
-                    table.rows.push(row);
+                if filter.fits_address(&socket) {
+                    table.rows.push(Row::new(socket, place));
                 }
             })
         });
@@ -173,9 +172,7 @@ fn walk(
         return diag.unix(states, &mut |row| each(row.socket));
     };
     // The kernel takes one range; the rest is left out here.
-    let low = filter.ports.iter().map(|range| *range.start()).min();
-    let high = filter.ports.iter().map(|range| *range.end()).max();
-    let ports = low.zip(high).map_or(Ports::All, |(low, high)| Ports::Local(low, high));
+    let ports = filter.ports().map_or(Ports::All, |(low, high)| Ports::Local(low, high));
     diag.inet(&InetQuery { transport, ports, states }, each)
 }
 

@@ -8,10 +8,12 @@
 mod filter;
 mod gather;
 mod rows;
+mod site;
 
 pub use filter::{Filter, Pattern, Protocol};
 pub use gather::gather;
 pub use rows::Rows;
+pub use site::Site;
 
 use inuse_kernel::elsewhere::Place;
 use inuse_kernel::netns::NetnsName;

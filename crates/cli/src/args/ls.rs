@@ -10,8 +10,10 @@ use std::ops::RangeInclusive;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   inuse ls                              what listens, and who it is; sudo shows everybody's
-  inuse ls 8080                         on this port
-  inuse ls --port 3000-3999,8080        on these ports
+  inuse ls 8080                         on this port, TCP and UDP, at every address
+  inuse ls 127.0.0.1:8080               at this address; with what serves it from 0.0.0.0 or [::]
+  inuse ls udp/53 /run/app.sock         any address that 'inuse why' takes
+  inuse ls 3000-3999,8080               on these ports
   inuse ls --program node --user tom    of this program and user
   inuse ls --all --port 443             every socket of the port, also connections
   inuse ls --json | jq -r '.sockets[].owners[].pid'";
@@ -27,9 +29,11 @@ Exit status:
 /// The words of `inuse ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// Only these local ports, as with --port: 8080, :8080, 3000-3999
-    #[arg(value_name = "PORT", value_delimiter = ',', value_parser = port_alone)]
-    pub ports: Vec<RangeInclusive<u16>>,
+    /// Only these ports and addresses: 8080, 3000-3999, 127.0.0.1:8080, udp/53, /run/app.sock
+    ///
+    /// An address brings along what takes its connections from every address of the machine. Several may be given.
+    #[arg(value_name = "ADDR")]
+    pub addresses: Vec<OsString>,
 
     /// Every socket: also connections, TIME_WAIT, what is only bound, and unix sockets that do not listen
     #[arg(short, long)]
@@ -114,13 +118,10 @@ fn ports(written: &str) -> Result<RangeInclusive<u16>, String> {
     if range.is_empty() { Err("the range ends before it begins".to_owned()) } else { Ok(range) }
 }
 
-/// A port that stands alone, perhaps as in an address. Whoever wrote something else means another filter.
-fn port_alone(written: &str) -> Result<RangeInclusive<u16>, String> {
-    ports(written.strip_prefix(':').unwrap_or(written)).map_err(|_| {
-        "no port and no range of ports; by other traits the list is filtered with --program, --user, --pid, --state, \
-         --proto, --unit and --container, and 'inuse why' explains an address"
-            .to_owned()
-    })
+/// Ports that stand alone, with commas or as in an address: 80,443 or :8080. `None` for whatever is another address.
+pub(crate) fn ports_alone(written: &str) -> Option<Vec<RangeInclusive<u16>>> {
+    let one = |piece: &str| ports(piece.strip_prefix(':').unwrap_or(piece)).ok();
+    written.trim().split(',').map(one).collect()
 }
 
 /// A state by the name that the views use, or as ss(8) and netstat(8) write it.
@@ -159,16 +160,17 @@ mod tests {
 
     #[test]
     fn ports_that_stand_alone() {
-        let check = |text: &str, expect: Option<RangeInclusive<u16>>| {
-            assert_eq!(port_alone(text).ok(), expect, "{text}");
+        let check = |text: &str, expect: Option<&[RangeInclusive<u16>]>| {
+            assert_eq!(ports_alone(text).as_deref(), expect, "{text}");
         };
-        check("8080", Some(8080..=8080));
-        check(":8080", Some(8080..=8080));
-        check("3000-3999", Some(3000..=3999));
-        check("127.0.0.1:8080", None);
-        check("::8080", None);
-        check("node", None);
-        check("", None);
+        check("8080", Some(&[8080..=8080]));
+        check(":8080", Some(&[8080..=8080]));
+        check("3000-3999", Some(&[3000..=3999]));
+        check("1-65535", Some(&[1..=65535]));
+        check("80,:443", Some(&[80..=80, 443..=443]));
+        for address in ["127.0.0.1:8080", "::8080", "udp/53", "node", "", "80,", "99999", "80-"] {
+            check(address, None);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub use ctl::{CtlArgs, What};
 pub use explain::ExplainArgs;
 pub use free::FreeArgs;
 pub use lab::{LabArgs, LabVerb, ListArgs, PlayArgs};
+pub(crate) use ls::ports_alone;
 pub use ls::{LsArgs, Proto};
 pub use next::NextArgs;
 pub use opts::OptsArgs;
@@ -87,7 +88,8 @@ pub enum Verb {
     Free(FreeArgs),
     /// List what listens, and who it is: process, user, unit, container
     ///
-    /// TCP listeners, bound UDP sockets and unix listeners, in the order of protocol, port and address. It only looks.
+    /// TCP listeners, bound UDP sockets and unix listeners, in the order of protocol, port and address. On a terminal
+    /// the rows fit its width; elsewhere nothing is cut, unless COLUMNS says how wide they may be. It only looks.
     #[command(after_help = ls::EXAMPLES, after_long_help = with_exit(ls::EXAMPLES, ls::EXIT))]
     Ls(LsArgs),
     /// Play a scene on the real kernel, step by step: a bind that fails, why, the cure, a bind that succeeds

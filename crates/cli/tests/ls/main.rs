@@ -37,6 +37,8 @@ fn main() {
         plain("views::what_could_not_be_seen_is_said", views::what_could_not_be_seen_is_said),
         plain("words::wrong_words", words::wrong_words),
         plain("words::this_process_is_listed", words::this_process_is_listed),
+        plain("words::addresses_as_every_verb_takes_them", words::addresses_as_every_verb_takes_them),
+        plain("words::a_unix_socket_by_its_path", words::a_unix_socket_by_its_path),
         plain("words::nothing_that_fits", words::nothing_that_fits),
         plain("width::columns_limits_what_is_piped", width::columns_limits_what_is_piped),
         plain("width::a_terminal_knows_better", width::a_terminal_knows_better),

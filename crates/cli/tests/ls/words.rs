@@ -3,6 +3,7 @@
 use super::{cannot, fits, inuse};
 use libtest_mimic::{Completion, Failed};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -20,8 +21,14 @@ pub(super) fn wrong_words() {
     check(&["--pid", "0"], "0 is not in 1..");
     check(&["--proto", "sctp"], "possible values: tcp, udp, unix");
     check(&["--netns", "x", "--all-netns"], "cannot be used with");
-    check(&["node"], "no port and no range of ports");
-    check(&["127.0.0.1:8080"], "'inuse why' explains an address");
+    check(&["node"], "other traits are filtered with --program");
+    check(&["127.0.0.1"], "the port is missing; write 127.0.0.1:8080");
+    check(&["99999"], "a port is a number from 0 to 65535");
+    check(&["tcp:80"], "write tcp/80");
+    check(&["0"], "port 0 is no port");
+    check(&["127.0.0.1:0"], "port 0 is no port");
+    check(&["no-such-host.invalid:80"], "this name has no address here");
+    check(&["*%nosuch0:80"], "there is no interface of this name");
     check(&["-v", "--json"], "cannot be used with");
 }
 
@@ -59,6 +66,70 @@ pub(super) fn this_process_is_listed() {
     assert_eq!(socket["owners"][0]["pid"], std::process::id());
     assert_eq!(socket["owners"][0]["comm"].as_str().map(|comm| comm.starts_with("ls-")), Some(true));
     fits(&inuse(&["ls", "--json", "--all"]).stdout);
+}
+
+/// Every form of an address that the other verbs take; each brings the sockets that take what comes there, and
+/// no others.
+pub(super) fn addresses_as_every_verb_takes_them() {
+    let exact = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = exact.local_addr().expect("bound").port();
+    let other = TcpListener::bind(("127.0.0.2", port)).expect("the same port elsewhere");
+    let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the port of the other protocol");
+    let wild = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
+    let wild_port = wild.local_addr().expect("bound").port();
+    let listed = |words: &[&str]| {
+        let ran = inuse(&[&["ls", "--json", "--pid", &std::process::id().to_string()], words].concat());
+        let sockets = fits(&ran.stdout)["sockets"].as_array().expect("a list").clone();
+        sockets.iter().map(|row| row["address"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let tcp = format!("tcp/127.0.0.1:{port}");
+    let udp = format!("udp/127.0.0.1:{port}");
+    let elsewhere = format!("tcp/127.0.0.2:{port}");
+    let wildcard = format!("tcp/0.0.0.0:{wild_port}");
+    let check = |word: String, expect: &[&String]| {
+        assert_eq!(listed(&[&word]).iter().collect::<Vec<_>>(), expect, "{word}");
+    };
+    check(format!("127.0.0.1:{port}"), &[&tcp, &udp]);
+    check(format!("{port}"), &[&tcp, &elsewhere, &udp]);
+    check(format!("tcp/{port}"), &[&tcp, &elsewhere]);
+    check(format!("*:{port}"), &[&tcp, &elsewhere, &udp]);
+    check(format!("{port}/udp"), &[&udp]);
+    check(tcp.clone(), &[&tcp]);
+    check(udp.clone(), &[&udp]);
+    check(format!("http://127.0.0.1:{port}/index"), &[&tcp]);
+    check(format!("127.0.0.2:{port}"), &[&elsewhere]);
+    check(format!("127.0.0.3:{port}"), &[]);
+    check(format!("[::1]:{port}"), &[]);
+    check(format!("127.0.0.3:{wild_port}"), &[&wildcard]);
+    check(format!("[::1]:{wild_port}"), &[]);
+    let both = listed(&[&format!("127.0.0.2:{port}"), &format!("127.0.0.1:{wild_port}")]);
+    assert!(both.contains(&elsewhere) && both.contains(&wildcard) && both.len() == 2, "{both:?}");
+    drop((exact, other, datagrams, wild));
+}
+
+/// By its path, through a symbolic link, and whatever its type is.
+pub(super) fn a_unix_socket_by_its_path() {
+    let folder = std::env::temp_dir().join(format!("inuse-ls-path-{}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder");
+    let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let _stream = UnixListener::bind(path("stream")).expect("a path");
+    let _datagram = UnixDatagram::bind(path("datagram")).expect("a path");
+    std::os::unix::fs::symlink("datagram", path("link")).expect("a link");
+    let check = |word: String, expect: &[String]| {
+        let ran = inuse(&["ls", "--json", &word]);
+        let value = fits(&ran.stdout);
+        let rows = value["sockets"].as_array().expect("a list").iter();
+        let rows: Vec<&str> = rows.map(|row| row["local"].as_str().expect("text")).collect();
+        assert_eq!(rows, expect, "{word} {}", ran.stderr);
+    };
+    check(path("stream"), &[path("stream")]);
+    check(format!("unix:{}", path("stream")), &[path("stream")]);
+    check(path("datagram"), &[path("datagram")]);
+    check(path("link"), &[path("datagram")]);
+    check(format!("unix-dgram:{}", path("datagram")), &[path("datagram")]);
+    check(format!("unix-dgram:{}", path("stream")), &[]);
+    check(path("nothing"), &[]);
+    std::fs::remove_dir_all(&folder).expect("our folder");
 }
 
 pub(super) fn nothing_that_fits() {

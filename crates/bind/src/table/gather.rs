@@ -1,13 +1,14 @@
 //! Gathering the rows: each namespace is asked once for each protocol, then one search finds all owners.
 
 use super::filter::{Fit, Protocol};
+use super::moved::Moved;
 use super::{Filter, Row, Table, TableOptions};
 use inuse_kernel::elsewhere::{self, Place};
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::owners::{self, FindOptions, Wanted};
 use inuse_kernel::sockdiag::{InetQuery, Ports, SockDiag, States, Walked, settled, sockets_of};
 use inuse_kernel::{Error, Seen, locality, process};
-use inuse_rules::{BlindSpot, Ownership, Socket, State, Transport};
+use inuse_rules::{Address, BlindSpot, Ownership, Socket, State, Transport, UnixName};
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -101,10 +102,17 @@ fn ask(
     let (mut answered, mut failed) = (0, Vec::new());
     for protocol in filter.protocols() {
         let start = table.rows.len();
+        let mut moved = Moved::default();
         let walked = settled(name(protocol), || {
             table.rows.truncate(start);
+            moved = Moved::default();
             walk(&mut diag, protocol, filter, &mut |socket| {
                 if filter.fits_address(&socket) {
+                    if let (Address::Unix { name: UnixName::Path(bound), .. }, Some(file)) =
+                        (&socket.address, socket.file)
+                    {
+                        moved.note(table.rows.len(), bound, file);
+                    }
                     table.rows.push(Row::new(socket, place));
                 }
             })
@@ -112,6 +120,9 @@ fn ask(
         match walked {
             Ok(seen) => {
                 answered += 1;
+                for (at, path) in moved.found() {
+                    table.rows.rename(at, UnixName::Path(path));
+                }
                 let walked = seen.into_found(blind);
                 if protocol == Protocol::Tcp && !walked.bound_inactive && wants(filter, State::Bound) {
                     note(

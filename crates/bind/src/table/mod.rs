@@ -7,6 +7,7 @@
 
 mod filter;
 mod gather;
+mod moved;
 mod rows;
 mod site;
 

@@ -115,6 +115,14 @@ impl Rows {
         self.packed.iter().map(|packed| self.row(packed))
     }
 
+    /// Gives the unix socket of a row another name.
+    pub(super) fn rename(&mut self, at: usize, new: UnixName) {
+        let Some(Packed { family: Family::Unix, local, .. }) = self.packed.get(at) else { return };
+        let kind = self.names.get(*local as usize).map_or(UnixKind::Stream, |(kind, _)| *kind);
+        let local = self.name(kind, new);
+        self.packed[at].local = local;
+    }
+
     /// Keeps so many.
     pub(super) fn truncate(&mut self, most: usize) {
         self.packed.truncate(most);
@@ -241,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_of_a_name_is_renamed() {
+        let named = |name: &str| unix(UnixKind::Seqpacket, UnixName::Path(name.as_bytes().to_vec()));
+        let mut rows = Rows::default();
+        rows.push(named("/run/x.new"));
+        rows.push(named("/run/x.new"));
+        rows.rename(1, UnixName::Path(b"/run/x".to_vec()));
+        rows.rename(2, UnixName::Unnamed);
+        assert_eq!(rows.iter().collect::<Vec<_>>(), [named("/run/x.new"), named("/run/x")]);
+    }
+
+    #[test]
     fn forty_bytes() {
         assert_eq!(size_of::<Packed>(), 40);
     }
@@ -272,6 +291,8 @@ mod tests {
         assert_eq!(rows.iter().collect::<Vec<_>>(), sorted);
         rows.retain(|row| row.address.port() == Some(80));
         assert_eq!(rows.iter().collect::<Vec<_>>(), sorted[..5]);
+        rows.rename(0, UnixName::Unnamed);
+        assert_eq!(rows.iter().collect::<Vec<_>>(), sorted[..5], "no unix socket");
         assert_eq!((rows.len(), rows.get(5), rows.get(4)), (5, None, Some(sorted[4].clone())));
     }
 }

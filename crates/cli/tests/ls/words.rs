@@ -129,6 +129,12 @@ pub(super) fn a_unix_socket_by_its_path() {
     check(format!("unix-dgram:{}", path("datagram")), &[path("datagram")]);
     check(format!("unix-dgram:{}", path("stream")), &[]);
     check(path("nothing"), &[]);
+    // As a server does that puts its socket in place in one step: its name is the one that can be connected to.
+    let _renamed = UnixListener::bind(path("renamed.1.new")).expect("a path");
+    std::fs::rename(path("renamed.1.new"), path("renamed")).expect("our file");
+    check(path("renamed"), &[path("renamed")]);
+    let all = inuse(&["ls", "--proto", "unix"]).stdout;
+    assert!(all.contains(&path("renamed")) && !all.contains(&path("renamed.1.new")), "{all}");
     std::fs::remove_dir_all(&folder).expect("our folder");
 }
 

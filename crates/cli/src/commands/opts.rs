@@ -15,7 +15,7 @@ use crate::render::opts::{self, Shown};
 use crate::render::opts_json;
 use inuse_bind::resolve::resolve;
 use inuse_keeper::act::options::{
-    self, Ending, Look, NotFound, Objection, Outcome, Plan, Question, Subject, Unproven,
+    self, Again, Ending, Look, NotFound, Objection, Outcome, Plan, Question, Subject, Unproven,
 };
 use inuse_kernel::netns::{Netns, NetnsName};
 use inuse_kernel::options::spec::Spec;
@@ -69,8 +69,14 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     let subject = subject(target, &netns)?;
     let netns = own_namespace(args, &subject).unwrap_or(netns);
     let wanted: Vec<&'static Spec> = asked.iter().map(|asked| asked.spec).collect();
-    let question = Question { wanted: &wanted, in_full: args.all };
-    let look = options::look(&netns, &subject, question).map_err(stop)?;
+    // All options of thousands of sockets are read when they are written.
+    let later = args.all && wanted.is_empty();
+    let question = Question { wanted: &wanted, ..Question::default() };
+    let look = match later {
+        true => options::sockets(&netns, &subject),
+        false => options::look(&netns, &subject, question),
+    };
+    let look = look.map_err(stop)?;
     if look.found.is_empty() {
         let hidden = look.beyond.elsewhere > 0;
         let status = if hidden { ExitStatus::CannotSay } else { ExitStatus::InUse };
@@ -86,16 +92,14 @@ fn ask(args: &OptsArgs, output: &mut Output) -> Result<ExitStatus, Stop> {
     if let Some(says) = wanted.iter().find_map(|spec| options::not_here(&look, spec)) {
         return Err(Stop::Words(says));
     }
-    if args.json {
-        opts_json::look(&look, ExitStatus::Success, &mut |piece| output.data(piece));
-    } else {
-        let shown = match (wanted.is_empty(), args.all) {
-            (false, _) => Shown::Asked,
-            (true, true) => Shown::All,
-            (true, false) => Shown::Changed,
-        };
-        let (columns, width) = (output.columns(), output.width());
-        opts::look(&look, shown, columns, width, &mut |piece| output.data(piece));
+    let (columns, width) = (output.columns(), output.width());
+    let each = &mut |piece: &str| output.data(piece);
+    let shown = if wanted.is_empty() { Shown::Changed } else { Shown::Asked };
+    match (later, args.json) {
+        (false, false) => opts::look(&look, shown, columns, width, each),
+        (false, true) => opts_json::look(&look, ExitStatus::Success, each),
+        (true, false) => opts::all(&look, Again::new(&netns), columns, width, each),
+        (true, true) => opts_json::all(&look, Again::new(&netns), ExitStatus::Success, each),
     }
     Ok(ExitStatus::Success)
 }

@@ -3,7 +3,9 @@
 
 use super::wording::list as joined;
 use super::wrap::{hanging, wrapped};
-use inuse_keeper::act::options::{Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading, Subject, place};
+use inuse_keeper::act::options::{
+    Again, Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading, Subject, place,
+};
 use inuse_kernel::options::fresh::Changed;
 use inuse_kernel::options::spec::{Preset, Readable, Settable, Spec};
 use inuse_kernel::options::value::{Value, show};
@@ -24,8 +26,6 @@ pub enum Shown {
     Changed,
     /// What was asked for by name.
     Asked,
-    /// Every option of each socket.
-    All,
 }
 
 /// The sockets and their options, a piece at a time: of thousands the whole text would be many times what was read.
@@ -38,10 +38,6 @@ pub fn look(look: &Look, shown: Shown, columns: Option<usize>, width: usize, eac
             match shown {
                 Shown::Changed => out.push_str(&brief(&found.readings, columns, width)),
                 Shown::Asked => out.push_str(&table(&found.readings, columns)),
-                Shown::All => {
-                    out.push_str(&hanging(&changes(&found.readings), "  ", "    ", width));
-                    out.push_str(&table(&found.readings, columns));
-                }
             }
             each(&out);
         }
@@ -51,6 +47,26 @@ pub fn look(look: &Look, shown: Shown, columns: Option<usize>, width: usize, eac
     if shown == Shown::Changed {
         let hint = "'--all' shows every option of each; a name shows that one: SO_KEEPALIVE.";
         each(&wrapped(hint, "", width));
+    }
+    each(&besides(look, width));
+}
+
+/// The sockets with every option, each read just before it is written; those that were closed meanwhile are left out.
+pub fn all(
+    look: &Look,
+    mut again: Again<'_>,
+    columns: Option<usize>,
+    width: usize,
+    each: &mut dyn FnMut(&str),
+) {
+    let mut between = "";
+    for found in &look.found {
+        let Some(readings) = again.read(found) else { continue };
+        let mut out = String::from(std::mem::replace(&mut between, "\n"));
+        out.push_str(&heading(found, width));
+        out.push_str(&hanging(&changes(&readings), "  ", "    ", width));
+        out.push_str(&table(&readings, columns));
+        each(&out);
     }
     each(&besides(look, width));
 }

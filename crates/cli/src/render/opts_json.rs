@@ -3,12 +3,13 @@
 
 use super::json::{to_text, write};
 use crate::exit::ExitStatus;
-use inuse_keeper::act::options::{Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading};
+use inuse_keeper::act::options::{Again, Deed, Ending, Found, Holder, Look, Outcome, Plan, Reading};
 use inuse_kernel::options::fresh::Changed;
 use inuse_kernel::options::spec::{Readable, Settable, Spec};
 use inuse_kernel::options::value::{Value, show};
 use inuse_rules::address::escape;
 use serde::{Serialize, Serializer};
+use std::cell::RefCell;
 
 /// The schema of the view.
 pub const SCHEMA: &str = "inuse.opts/1";
@@ -56,11 +57,18 @@ struct SpecView {
 }
 
 /// Each is made when it is written: of thousands the views would be many times what was read.
-struct Sockets<'a>(&'a [Found]);
+struct Sockets<'a> {
+    found: &'a [Found],
+    /// Who reads the options, where they were not kept.
+    again: Option<&'a RefCell<Again<'a>>>,
+}
 
 impl Serialize for Sockets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(socket))
+        serializer.collect_seq(self.found.iter().filter_map(|found| match self.again {
+            None => Some(socket(found, &found.readings)),
+            Some(again) => again.borrow_mut().read(found).map(|readings| socket(found, &readings)),
+        }))
     }
 }
 
@@ -146,8 +154,15 @@ pub fn list(specs: &[&'static Spec]) -> String {
 
 /// Sockets and their options, a piece at a time.
 pub fn look(look: &Look, exit: ExitStatus, each: &mut dyn FnMut(&str)) {
-    let sockets = Some(Sockets(&look.found));
+    let sockets = Some(Sockets { found: &look.found, again: None });
     write(&Document { sockets, in_full: Some(look.in_full), ..seen(look, exit) }, each);
+}
+
+/// Sockets with every option, each read just before it is written; those that were closed meanwhile are left out.
+pub fn all(look: &Look, again: Again<'_>, exit: ExitStatus, each: &mut dyn FnMut(&str)) {
+    let again = RefCell::new(again);
+    let sockets = Some(Sockets { found: &look.found, again: Some(&again) });
+    write(&Document { sockets, in_full: Some(true), ..seen(look, exit) }, each);
 }
 
 /// What was to be set, and what came of it; `None` where nothing was tried.
@@ -202,7 +217,7 @@ fn spec_view(spec: &Spec) -> SpecView {
     }
 }
 
-fn socket(found: &Found) -> SocketView {
+fn socket(found: &Found, readings: &[Reading]) -> SocketView {
     let traits = &found.traits;
     SocketView {
         socket: traits.kind.name(),
@@ -212,7 +227,7 @@ fn socket(found: &Found) -> SocketView {
         inode: traits.inode,
         cookie: traits.cookie,
         holders: found.holders.iter().map(holder).collect(),
-        options: found.readings.iter().map(option).collect(),
+        options: readings.iter().map(option).collect(),
     }
 }
 

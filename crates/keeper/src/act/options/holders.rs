@@ -20,7 +20,7 @@ use std::net::IpAddr;
 pub(super) fn of_addresses(
     netns: &Netns,
     addresses: &[Address],
-    question: Question<'_>,
+    question: Option<Question<'_>>,
     look: &mut Look,
 ) -> Result<(), NotFound> {
     let mut diag = SockDiag::open(netns).map_err(NotFound::Blind)?;
@@ -122,7 +122,7 @@ fn covers(socket: IpAddr, asked: IpAddr) -> bool {
 
 /// Tables of processes that are asked more than once. Only the last is kept open.
 #[derive(Default)]
-struct Tables {
+pub(super) struct Tables {
     last: Option<(u32, Option<u32>, Table)>,
     comms: BTreeMap<u32, Vec<u8>>,
 }
@@ -158,6 +158,15 @@ impl Tables {
         }
         let (traits, readings) = read.ok_or(worst)?;
         Ok(Found { traits, holders, readings })
+    }
+
+    /// A socket that was seen, if one of its holders still has it.
+    pub(super) fn again(&mut self, found: &Found) -> Option<Live> {
+        let (inode, cookie) = (found.traits.inode, found.traits.cookie);
+        found.holders.iter().find_map(|holder| {
+            let same = self.table(holder.pid, holder.tid).ok()?.start_ticks() == holder.start_ticks;
+            if same { self.duplicate(holder, inode, cookie).ok() } else { None }
+        })
     }
 
     fn holder(&mut self, holding: &Holding) -> Result<Holder, Unread> {

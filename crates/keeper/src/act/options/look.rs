@@ -19,6 +19,18 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When there is nothing to look at, or it may not be looked at at all.
 pub fn look(netns: &Netns, subject: &Subject, question: Question<'_>) -> Result<Look, NotFound> {
+    found(netns, subject, Some(question))
+}
+
+/// Looks which sockets are meant, and asks them for nothing: [`Again`](super::Again) does, one by one.
+///
+/// # Errors
+/// When there is nothing to look at, or it may not be looked at at all.
+pub fn sockets(netns: &Netns, subject: &Subject) -> Result<Look, NotFound> {
+    found(netns, subject, None)
+}
+
+fn found(netns: &Netns, subject: &Subject, question: Option<Question<'_>>) -> Result<Look, NotFound> {
     let mut look = Look {
         subject: subject.clone(),
         found: Vec::new(),
@@ -55,7 +67,7 @@ fn of_process(
     pid: u32,
     table: &Table,
     descriptors: Vec<Vec<u32>>,
-    question: Question<'_>,
+    question: Option<Question<'_>>,
     look: &mut Look,
 ) -> Result<(), NotFound> {
     let comm = process::read(pid).map(|process| process.comm).unwrap_or_default();

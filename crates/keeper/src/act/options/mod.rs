@@ -16,8 +16,9 @@ mod sentence;
 mod set;
 
 pub use evidence::Unproven;
-pub use look::look;
+pub use look::{look, sockets};
 pub use plan::{Objection, Plan, Step, not_here, plan};
+pub use read::Again;
 pub use seen::{Beyond, Found, Holder, Look, NotFound, Question, Reading, Subject};
 pub use sentence::{ERRNOS, place, sentence};
 pub use set::{Deed, Ending, Outcome, set};

@@ -68,7 +68,8 @@ pub struct Found {
     pub traits: Traits,
     /// Who has it open, at least one.
     pub holders: Vec<Holder>,
-    /// Its options: all that it has, or, where there are many sockets, those that were changed; or those asked for.
+    /// Its options: all that it has, or, where there are many sockets, those that were changed; or those asked for; or
+    /// none yet.
     pub readings: Vec<Reading>,
 }
 

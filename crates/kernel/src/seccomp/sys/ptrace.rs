@@ -66,7 +66,13 @@ fn is_over(tid: u32) -> bool {
     true
 }
 
-fn request(request: libc::c_uint, tid: u32, data: libc::c_int) -> Result<(), Errno> {
+/// The C libraries do not agree on its sign.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
+fn request(request: Request, tid: u32, data: libc::c_int) -> Result<(), Errno> {
     let pid = libc::pid_t::try_from(tid).map_err(|_| Errno::SRCH)?;
     // SAFETY: for these requests the address is unused and the data is a number.
     match unsafe { libc::ptrace(request, pid, 0usize, data as libc::c_long) } {

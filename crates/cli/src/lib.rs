@@ -16,6 +16,7 @@ pub mod output;
 pub mod piped;
 pub mod redact;
 pub mod render;
+mod sys;
 
 use args::{Cli, Verb, WhyArgs};
 use clap::Parser;

@@ -2,7 +2,7 @@
 //!
 //! `given` has what a program gets, `notify` what it may say, `matrix` what may go wrong with a restart, `alone` the
 //! supervisor as process 1, `terminal` what a terminal says, `asked` what `inuse ctl` answers, `storms` too much of everything, `zoo` the programs that people run, `examples` those of
-//! the project. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
+//! the project, `odd` what whoever started it had ignored or closed. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
 
 mod alone;
 mod asked;
@@ -10,6 +10,7 @@ mod examples;
 mod given;
 mod matrix;
 mod notify;
+mod odd;
 mod storms;
 mod terminal;
 mod zoo;
@@ -36,8 +37,9 @@ fn main() {
         terminal::ALL,
         asked::ALL,
         examples::ALL,
+        odd::ALL,
     ];
-    let modules = ["given", "notify", "matrix", "alone", "storms", "terminal", "asked", "examples"];
+    let modules = ["given", "notify", "matrix", "alone", "storms", "terminal", "asked", "examples", "odd"];
     let mut trials = Vec::new();
     for (table, module) in tables.into_iter().zip(modules) {
         for (name, needs, test) in table {

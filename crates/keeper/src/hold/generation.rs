@@ -9,6 +9,7 @@ use super::program::Program;
 use super::ready::look::{Sight, look};
 use super::ready::{ALIVE, ALIVE_UNSEEN, Ready};
 use super::spawn::{self, Order, Refused, Started};
+use super::sys::inherit::AtStart;
 use super::sys::number;
 use super::tree::{self, Tree};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -51,7 +52,7 @@ impl Generation {
         program: Rc<Program>,
         held: &[Held],
         ready: Ready,
-        mask: u64,
+        signals: AtStart,
         keep: Option<BorrowedFd<'_>>,
     ) -> io::Result<(Generation, Option<Tail>)> {
         let notify = Receiver::open()?;
@@ -80,7 +81,7 @@ impl Generation {
             ready_at,
             outputs,
             keep: keep.map(|channel| (channel, number)),
-            mask,
+            signals,
         };
         let Started { pid, pidfd, report } = spawn::spawn(order)?;
         let first = u32::try_from(pid.as_raw_pid()).unwrap_or(0);

@@ -7,6 +7,7 @@
 use super::exit::Exit;
 use super::listen_fds::{self, FIRST};
 use super::program::{Program, Unrunnable};
+use super::sys::inherit::AtStart;
 use super::sys::{descriptors, inherit};
 use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
@@ -37,8 +38,7 @@ pub(super) struct Order<'a> {
     pub(super) outputs: (Stdio, Stdio),
     /// Its listeners are kept: where the handler is, and for which generation.
     pub(super) keep: Option<(BorrowedFd<'a>, super::keep::Generation)>,
-    /// The signal mask to start with.
-    pub(super) mask: u64,
+    pub(super) signals: AtStart,
 }
 
 /// What was started.
@@ -75,7 +75,7 @@ pub(super) fn spawn(order: Order<'_>) -> io::Result<Started> {
     let names: Vec<&str> = order.sockets.iter().map(|(name, _)| name.as_str()).collect();
     command.arg(format!("--fds={}", numbers.join(",")));
     command.arg(format!("--names={}", names.join(":")));
-    command.arg(format!("--mask={:x}", order.mask));
+    command.arg(format!("--signals={:x}:{:x}", order.signals.blocked, order.signals.ignored));
     command.arg(format!("--report={}", reporter.as_raw_fd()));
     inherited.push(reporter);
     if let Some((pipe, number)) = order.ready_at {
@@ -143,7 +143,7 @@ const LONGEST_REPORT: usize = 512;
 struct Words {
     fds: Vec<RawFd>,
     names: Vec<String>,
-    mask: u64,
+    signals: AtStart,
     report: RawFd,
     ready: Option<(RawFd, RawFd)>,
     keep: Option<(RawFd, super::keep::Generation)>,
@@ -168,7 +168,11 @@ impl Words {
                 "--fds" => parsed.fds = value.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?,
                 "--names" if value.is_empty() => {}
                 "--names" => parsed.names = value.split(':').map(str::to_owned).collect(),
-                "--mask" => parsed.mask = u64::from_str_radix(value, 16).ok()?,
+                "--signals" => {
+                    let (blocked, ignored) = value.split_once(':')?;
+                    let set = |hex| u64::from_str_radix(hex, 16).ok();
+                    parsed.signals = AtStart { blocked: set(blocked)?, ignored: set(ignored)? };
+                }
                 "--report" => parsed.report = value.parse().ok()?,
                 "--ready" => {
                     let (from, to) = value.split_once(':')?;
@@ -256,7 +260,7 @@ fn become_it(words: &Words, end: RawFd) -> Result<std::convert::Infallible, Fail
     }
     let inode = listen_fds::own_pidfd_inode();
     command.envs(listen_fds::environment(&words.names, std::process::id(), inode));
-    inherit::mask(&mut command, words.mask);
+    inherit::signals(&mut command, words.signals);
     // Last of all: from here on bind, listen and shutdown wait for the handler's answer.
     if let Some((channel, generation)) = &keep {
         super::keep::enter(channel.as_fd(), *generation).map_err(Failed::Kept)?;
@@ -288,7 +292,7 @@ mod tests {
         let expect = Words {
             fds: vec![9, 3],
             names: vec!["a".into(), "b".into()],
-            mask: 0x1f,
+            signals: AtStart { blocked: 0x1f, ignored: 0x1000 },
             report: 12,
             ready: Some((13, 5)),
             keep: Some((14, 2)),
@@ -299,7 +303,7 @@ mod tests {
         let words = [
             "--fds=9,3",
             "--names=a:b",
-            "--mask=1f",
+            "--signals=1f:1000",
             "--report=12",
             "--ready=13:5",
             "--keep=14:2",
@@ -317,7 +321,8 @@ mod tests {
             &[],
             &["--fds=9", "--", "/bin/x", "x"],
             &["--fds=a", "--names=a", "--", "/bin/x", "x"],
-            &["--mask=xyz", "--", "/bin/x", "x"],
+            &["--signals=xyz:0", "--", "/bin/x", "x"],
+            &["--signals=1f", "--", "/bin/x", "x"],
             &["--other=1", "--", "/bin/x", "x"],
             &["word", "--", "/bin/x", "x"],
         ] {

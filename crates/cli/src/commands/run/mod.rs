@@ -80,6 +80,7 @@ fn options(args: &RunArgs, sockets: Vec<Held>, place: Option<Place>) -> Options 
         ready: args.ready,
         before: args.before.clone(),
         watch: args.watch.clone(),
+        ignored: crate::sys::ignored::at_the_start(),
         place,
     }
 }

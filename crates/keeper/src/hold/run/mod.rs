@@ -60,6 +60,9 @@ pub struct Options {
     pub before: Option<OsString>,
     /// Files whose change is a reason to restart.
     pub watch: Vec<PathBuf>,
+    /// Signals that the program is to start with ignored, besides those that we ignore ourselves: bit `n - 1` for
+    /// signal `n`. Rust's own start hides whether SIGPIPE is one, and SIGCHLD must not be ignored here.
+    pub ignored: u64,
     /// Where to be reached; `None`: nowhere.
     pub place: Option<Place>,
 }

@@ -10,6 +10,7 @@ use crate::hold::log::Step;
 use crate::hold::program::{self, Program};
 use crate::hold::spawn::Refused;
 use crate::hold::supervise::{self, Asker, Event};
+use crate::hold::sys::inherit::AtStart;
 use crate::hold::sys::signals::Arrived;
 use rustix::process::{Signal, WaitOptions};
 use std::rc::Rc;
@@ -37,9 +38,9 @@ impl Supervisor<'_> {
     fn start(&mut self, number: u32, program: Rc<Program>) {
         self.see_rights(&program);
         let (words, ready, sockets) = (&self.options.command, self.options.ready, &self.options.sockets);
-        let mask = self.signals.before();
+        let signals = AtStart { blocked: self.signals.before(), ignored: self.options.ignored };
         let keep = self.listeners.as_ref().map(Listeners::channel);
-        match Generation::start(number, words, program, sockets, ready, mask, keep) {
+        match Generation::start(number, words, program, sockets, ready, signals, keep) {
             Ok((generation, tail)) => {
                 let pid = u32::try_from(generation.pid.as_raw_pid()).unwrap_or(0);
                 self.generations.insert(number, generation);

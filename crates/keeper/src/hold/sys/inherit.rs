@@ -1,9 +1,9 @@
 #![allow(unsafe_code)]
-//! What a new program inherits: descriptors, and the signal mask.
+//! What a new program inherits: descriptors, and which signals are blocked and ignored.
 //!
 //! # Safety
-//! What runs between fork and exec is fcntl(2), on descriptors that the command itself owns, and
-//! sigprocmask(2); both are async-signal-safe, and nothing is allocated.
+//! What runs between fork and exec is fcntl(2), on descriptors that the command itself owns, sigprocmask(2) and signal(2);
+//! they are async-signal-safe, and nothing is allocated.
 
 use super::signals;
 use rustix::fd::OwnedFd;
@@ -23,15 +23,24 @@ pub(in crate::hold) fn inherit(command: &mut Command, fds: Vec<OwnedFd>) {
     unsafe { command.pre_exec(keep_open) };
 }
 
-/// The program starts with exactly these signals blocked: bit `n - 1` for signal `n`. (By itself the standard
-/// library lets a program start with none.)
-pub(in crate::hold) fn mask(command: &mut Command, mask: u64) {
-    let block = move || {
-        signals::block_only(mask);
+/// With which signals a program starts: bit `n - 1` for signal `n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::hold) struct AtStart {
+    /// Exactly these are blocked.
+    pub(in crate::hold) blocked: u64,
+    /// These are ignored, besides those that are here.
+    pub(in crate::hold) ignored: u64,
+}
+
+/// By itself the standard library lets a program start with none blocked, and SIGPIPE not ignored.
+pub(in crate::hold) fn signals(command: &mut Command, at_start: AtStart) {
+    let set = move || {
+        signals::ignore(at_start.ignored);
+        signals::block_only(at_start.blocked);
         Ok(())
     };
-    // SAFETY: sigprocmask(2) is async-signal-safe, and its set lives on the stack.
-    unsafe { command.pre_exec(block) };
+    // SAFETY: sigprocmask(2), whose set lives on the stack, and signal(2) are async-signal-safe.
+    unsafe { command.pre_exec(set) };
 }
 
 /// This process is not ended by what a terminal sends to everybody in front of it, nor by a closed pipe.

@@ -2,7 +2,7 @@
 //! Signals as something to read: sigprocmask(2), signalfd(2).
 //!
 //! # Safety
-//! The calls fill or read a `sigset_t` that lives on the caller's stack, and nothing else of ours.
+//! The calls fill or read a `sigset_t` that lives on the caller's stack, and nothing else of ours; no handler is named.
 
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::io;
@@ -99,6 +99,14 @@ pub(in crate::hold) fn block_only(mask: u64) {
     let wanted = set((1..=64).filter(|n| mask & (1 << (n - 1)) != 0));
     // SAFETY: the set is valid; no old one is asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const wanted, std::ptr::null_mut()) };
+}
+
+/// Ignores these signals: bit `n - 1` for signal `n`.
+pub(in crate::hold) fn ignore(signals: u64) {
+    for number in (1..=64).filter(|n| signals & (1 << (n - 1)) != 0) {
+        // SAFETY: it names no handler; the kernel refuses a number whose signal cannot be ignored.
+        unsafe { libc::signal(number, libc::SIG_IGN) };
+    }
 }
 
 fn is_ignored(number: i32) -> bool {

@@ -1,0 +1,3 @@
+//! The calls that need `unsafe`, one idea a file.
+
+pub(crate) mod ignored;

@@ -285,6 +285,11 @@ impl Machine {
 
     fn stop(&mut self, signal: i32) {
         let again = self.stopping.is_some();
+        // That a terminal is gone is told by the kernel and by the shell, and the second is no new wish: a program that
+        // ends well may no longer be prepared for its signal.
+        if again && signal == libc::SIGHUP {
+            return;
+        }
         if !again {
             self.say(Step::Stopping { signal });
             self.act(Action::Tell(Tell::Stopping));

@@ -390,7 +390,15 @@ fn stopping_passes_the_signal_on_and_ends_with_the_programs_status() {
         ]),
     );
     let hung_up: &[&str] = &["tell Stopping", "signal 1 15"];
-    play(rules(), &served(&[(4000, Event::Stop(libc::SIGHUP), hung_up), (4100, ended(1, 0), &["exit 0"])]));
+    play(
+        rules(),
+        &served(&[
+            (4000, Event::Stop(libc::SIGHUP), hung_up),
+            (4001, Event::Stop(libc::SIGHUP), &[]),
+            (4002, Event::Stop(libc::SIGTERM), &["signal 1 15"]),
+            (4100, ended(1, 0), &["exit 0"]),
+        ]),
+    );
     let stop: &[&str] = &["tell Stopping", "exit 143"];
     play(rules(), &served(&[(4000, killed(1), &[]), (4001, Event::Stop(libc::SIGTERM), stop)]));
 }

@@ -147,7 +147,7 @@ mod tests {
         for call in [
             libc::SYS_sendmsg,
             libc::SYS_recvmsg,
-            libc::SYS_poll,
+            libc::SYS_ppoll,
             libc::SYS_execve,
             libc::SYS_close,
             libc::SYS_connect,

@@ -77,8 +77,9 @@ pub(crate) fn set_up(name: &str) {
         *place = byte as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // The C libraries do not agree on the type of a request.
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which lives until the call returns.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
     assert_eq!(done, 0, "{name}: {}", std::io::Error::last_os_error());
 }
 

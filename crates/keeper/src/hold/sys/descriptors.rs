@@ -40,8 +40,9 @@ pub(in crate::hold) fn place(source: &OwnedFd, number: RawFd) -> io::Result<()> 
 /// Everything from this number on closes on exec (close_range(2), Linux 5.11; before that, one by one).
 pub(in crate::hold) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let Ok(least) = u32::try_from(first) else { return Err(io::ErrorKind::InvalidInput.into()) };
+    // The C library has a function for it since glibc 2.34 only.
     // SAFETY: CLOSE_RANGE_CLOEXEC closes nothing now.
-    if unsafe { libc::close_range(least, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) } == 0 {
+    if unsafe { libc::syscall(libc::SYS_close_range, least, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
         return Ok(());
     }
     for entry in std::fs::read_dir("/proc/self/fd")?.flatten() {

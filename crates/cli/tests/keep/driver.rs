@@ -164,9 +164,10 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // It and its programs are one process group; the stand-in ends when they have.
+        // Its programs have groups of their own; the stand-in ends when they have.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
+        inuse_lab::zoo::end_marked(self.child.id());
     }
 }
 

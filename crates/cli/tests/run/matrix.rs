@@ -27,6 +27,7 @@ pub(crate) const ALL: &[Case] = &[
     ("new_is_not_runnable_any_more", &["python3"], not_runnable),
     ("the_command_before_it_fails", &["python3"], before_fails),
     ("old_ignores_sigterm", &["python3"], ignores),
+    ("old_signals_its_whole_group", &["python3"], signals_its_group),
     ("old_forks_away", &["python3"], forks_away),
     ("old_owns_something_exclusive", &["python3"], exclusive),
     ("supervisor_killed", &["python3"], supervisor_killed),
@@ -322,6 +323,19 @@ fn ignores() -> Result<(), Failed> {
     same(served.answers()?, "2".into(), "the generation that answers")?;
     let tally = load.stop();
     holds(tally.ok > 0 && tally.turned_away() == 0, tally)
+}
+
+/// Told to end, it signals its whole process group, as Apache does and many a script: nobody else is in there.
+fn signals_its_group() -> Result<(), Failed> {
+    let line = "[ $n != 1 ] || { trap 'trap \"\" TERM; kill 0; wait $pid; exit' TERM
+sh -c 'LISTEN_PID=$$ exec \"$@\"' sh \"$@\" & pid=$!; wait $pid; exit; }";
+    let served = Served::new(&[], line)?;
+    let load = served.load()?;
+    served.supervisor.restart()?;
+    served.supervisor.event("ended", Some(1))?;
+    same(served.answers()?, "2".into(), "the generation that answers")?;
+    same(served.supervisor.count("stopping"), 0, "signals to the supervisor")?;
+    nothing_lost(load)
 }
 
 fn forks_away() -> Result<(), Failed> {

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -105,6 +105,11 @@ pub(super) fn spawn(order: Order<'_>) -> io::Result<Started> {
     }
     command.stdout(order.outputs.0).stderr(order.outputs.1);
     inherit::inherit(&mut command, inherited);
+    // Some programs signal their whole process group when they end (Apache, a shell script with `kill 0`), and must
+    // not reach us and the next generation by that. Yet whoever may read from a terminal stays where it may.
+    if !io::stdin().is_terminal() {
+        command.process_group(0);
+    }
     let child = command.spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
     // It is our child and not waited for yet: the pid is still its own.

@@ -9,7 +9,7 @@ mod supervisor;
 
 pub use play::{Figures, QUEUED, Rounds, play};
 pub use programs::{ALL, Program, Way, python};
-pub use supervisor::{Ctl, PATIENCE, Scratch, Supervisor, Told, run, tree};
+pub use supervisor::{Ctl, PATIENCE, Scratch, Supervisor, Told, end_marked, run, tree};
 
 pub(crate) use supervisor::send;
 

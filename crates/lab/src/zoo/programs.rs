@@ -172,6 +172,16 @@ pub const ALL: &[Program] = &[
         command: |at, scratch| lighttpd(at, scratch, ""),
     },
     Program {
+        name: "apache",
+        way: Way::Keep,
+        speaks: Dialect::Http,
+        ends_well: true,
+        stop_signal: Some("WINCH"),
+        slow: false,
+        needs: &["apache2"],
+        command: apache,
+    },
+    Program {
         name: "redis",
         way: Way::Keep,
         speaks: REDIS,
@@ -338,6 +348,37 @@ fn lighttpd(at: SocketAddr, scratch: &Scratch, more: &str) -> io::Result<Vec<Str
     );
     let file = scratch.write("lighttpd.conf", &text)?;
     Ok(shell(&format!("{}; export d; exec lighttpd -D -f '{file}'", page(scratch))))
+}
+
+/// Processes that share the listener, and sleep in accept(2) on it (`prefork`).
+fn apache(at: SocketAddr, scratch: &Scratch) -> io::Result<Vec<String>> {
+    let text = format!(
+        "ServerName localhost
+Listen {at}
+LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+PidFile ${{d}}/pid
+DefaultRuntimeDir ${{d}}
+ErrorLog /dev/stderr
+User nobody
+Group nogroup
+DocumentRoot ${{d}}
+StartServers 4
+MinSpareServers 4
+MaxSpareServers 8
+<Directory />
+Require all granted
+</Directory>
+"
+    );
+    let file = scratch.write("httpd.conf", &text)?;
+    // Its workers are of another user if root starts it.
+    let open = format!("chmod 755 '{}' \"$d\"", scratch.0.display());
+    Ok(shell(&format!(
+        "{}; {open}; export d; exec apache2 -d \"$d\" -f '{file}' -D FOREGROUND",
+        page(scratch)
+    )))
 }
 
 fn haproxy(scratch: &Scratch, bind: &str) -> io::Result<Vec<String>> {

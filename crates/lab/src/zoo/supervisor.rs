@@ -262,7 +262,6 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         // In the order of kindness; each step is for what the one before has left.
-        let mark = format!("INUSE_GENERATION={}:", self.pid());
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             let _ = send(self.pid(), Signal::TERM);
             let until = Instant::now() + Duration::from_secs(3);
@@ -276,13 +275,19 @@ impl Drop for Supervisor {
                 all.into_iter().for_each(|pid| drop(send(pid, Signal::KILL)));
             }
         }
-        let Ok(processes) = std::fs::read_dir("/proc") else { return };
-        for process in processes.flatten() {
-            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|word| word.starts_with(mark.as_bytes())) {
-                let _ = send(pid, Signal::KILL);
-            }
+        end_marked(self.pid());
+    }
+}
+
+/// Kills what a supervisor of ours has started and not ended: it carries its number in the environment.
+pub fn end_marked(supervisor: u32) {
+    let mark = format!("INUSE_GENERATION={supervisor}:");
+    let Ok(processes) = std::fs::read_dir("/proc") else { return };
+    for process in processes.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|word| word.starts_with(mark.as_bytes())) {
+            let _ = send(pid, Signal::KILL);
         }
     }
 }

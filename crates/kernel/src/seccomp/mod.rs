@@ -23,6 +23,6 @@ pub use install::{Refused, install};
 pub use notify::{Answer, Notification, Notifications};
 pub use socket::{Queue, bound_device, netns_cookie, protocol, queue};
 pub use sys::process::{alone, close_from};
-pub use sys::ptrace::{interrupt, release};
+pub use sys::ptrace::{CAN_TURN, Turned, interrupt, release, turn};
 pub use target::{Target, socket_inode};
 pub use waiters::{Waiter, Waits, holders, waiters};

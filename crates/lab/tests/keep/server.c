@@ -8,6 +8,7 @@
  *   server loop ADDR PORT TAG         an event loop with epoll; shuts its listener down before it exits
  *   server busy ADDR PORT TAG         two threads; one is busy when the listener is shut down, and accepts later
  *   server prefork ADDR PORT TAG      two children sleep in accept(); SIGTERM shuts the listener down, waits for them
+ *   server preforkpoll ADDR PORT TAG  the same, and the children sleep in poll()
  *   server workers ADDR PORT TAG      three listeners with SO_REUSEPORT, each with a thread
  *   server zero ADDR PORT TAG         a client's bind without a port, then a listener without a port; prints it
  *   server rebind ADDR PORT TAG       closes its listener and binds it again
@@ -124,7 +125,7 @@ static int threaded(void *(*first)(void *), void *(*second)(void *), int fd) {
 	return until_term(threads, second ? 2 : 1);
 }
 
-static int prefork(void) {
+static int prefork(void *(*work)(void *)) {
 	sigset_t term;
 	int which;
 	sigemptyset(&term);
@@ -132,7 +133,7 @@ static int prefork(void) {
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	for (int i = 0; i < 2; i++)
 		if (fork() == 0) {
-			accept_all((void *)(intptr_t)listener);
+			work((void *)(intptr_t)listener);
 			_exit(0);
 		}
 	sigwait(&term, &which);
@@ -298,7 +299,8 @@ int main(int count, char **words) {
 	if (!strcmp(mode, "poller")) return threaded(poll_all, NULL, listener);
 	if (!strcmp(mode, "busy")) return threaded(accept_all, busy_then_accept, listener);
 	if (!strcmp(mode, "loop")) return event_loop();
-	if (!strcmp(mode, "prefork")) return prefork();
+	if (!strcmp(mode, "prefork")) return prefork(accept_all);
+	if (!strcmp(mode, "preforkpoll")) return prefork(poll_all);
 	if (!strcmp(mode, "fork") && fork() > 0) {
 		signal(SIGTERM, SIG_IGN);
 		wait(NULL);

@@ -3,9 +3,14 @@
 //! The thread stops for a moment and goes on. A call such as accept(2) or poll(2) is then made again from its
 //! beginning, and looks its descriptor up anew. Nobody but the tracer sees the stop.
 //!
+//! Or it is turned: in the place of that call it makes bind(2), with the same arguments. That one is asked about, and
+//! whoever answers can change the descriptors of the thread's process and says what the thread sees as the result of
+//! the call that it made itself. Should nobody answer any more, the kernel's own bind(2) fails too: accept(2) has no
+//! arguments that could be a name for a listener, which has one already.
+//!
 //! # Safety
 //!
-//! The requests take numbers only, but for one that fills a structure which lives through the call.
+//! The requests take numbers only, but for two that fill a structure which lives through the call.
 #![allow(unsafe_code)]
 
 use super::super::target::Target;
@@ -37,6 +42,78 @@ pub fn release(tid: u32) -> bool {
         }
         Err(_) => is_over(tid),
     }
+}
+
+/// What became of a thread that is to be turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// It has not stopped yet.
+    NotYet,
+    /// It goes on as before, or has ended: it did not sleep in a call that waits for a socket.
+    Not,
+    /// It asks next, by a bind(2) with these first arguments.
+    Asks {
+        /// Those of the call in which it slept.
+        arguments: [u64; 3],
+        /// That was accept(2), and none that waits for several descriptors.
+        accepts: bool,
+    },
+}
+
+/// Whether threads can be turned on this architecture.
+pub const CAN_TURN: bool = cfg!(target_arch = "x86_64");
+
+/// Lets a thread go that has stopped for [`interrupt`], and turns it if it slept in accept, poll or select. Never
+/// waits.
+pub fn turn(tid: u32) -> Turned {
+    let turned = match stopped_by(tid) {
+        Err(_) if !is_over(tid) => return Turned::NotYet,
+        // Only one that stopped for us and for no signal.
+        Ok((_, code)) if code >> 8 == EVENT_STOP => turn_stopped(tid),
+        _ => None,
+    };
+    release(tid);
+    turned.unwrap_or(Turned::Not)
+}
+
+/// The call in which a stopped thread slept becomes bind(2): when it goes on, the kernel makes the call again whose
+/// number stands in `orig_rax`, since the result so far says so (`arch_do_signal_or_restart`).
+#[cfg(target_arch = "x86_64")]
+fn turn_stopped(tid: u32) -> Option<Turned> {
+    /// `__USER_CS`: a program of 64 bits.
+    const USER_CS: u64 = 0x33;
+    /// `-ERESTARTSYS` of include/linux/errno.h; it and its three relations, or EINTR, are what an interrupted call has.
+    const RESTART: i64 = -512;
+    let pid = libc::pid_t::try_from(tid).ok()?;
+    let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+    // SAFETY: the kernel writes one structure, which lives through the call.
+    if unsafe { libc::ptrace(libc::PTRACE_GETREGS, pid, 0usize, registers.as_mut_ptr()) } == -1 {
+        return None;
+    }
+    // SAFETY: it was zeroed, which is a value of it, and then filled.
+    let registers = unsafe { registers.assume_init() };
+    let call = i64::try_from(registers.orig_rax).ok()?;
+    let accepts = matches!(call, libc::SYS_accept | libc::SYS_accept4);
+    let waits =
+        matches!(call, libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6) || accepts;
+    let interrupted = matches!(registers.rax as i64, -516 | -514..=RESTART) || registers.rax as i64 == -4;
+    if !(waits && interrupted && registers.cs == USER_CS) {
+        return None;
+    }
+    let put = |at: usize, value: i64| {
+        // SAFETY: the address is an offset into the saved registers, and the data is a number.
+        let put = unsafe { libc::ptrace(libc::PTRACE_POKEUSER, pid, at, value) };
+        (put != -1).then_some(())
+    };
+    put(std::mem::offset_of!(libc::user_regs_struct, orig_rax), libc::SYS_bind)?;
+    put(std::mem::offset_of!(libc::user_regs_struct, rax), RESTART)?;
+    Some(Turned::Asks { arguments: [registers.rdi, registers.rsi, registers.rdx], accepts })
+}
+
+/// Elsewhere it goes on as before.
+#[cfg(not(target_arch = "x86_64"))]
+fn turn_stopped(_: u32) -> Option<Turned> {
+    None
 }
 
 /// The signal and the code of its stop. ESRCH: it has not stopped, or there is no such thread any more.

@@ -4,11 +4,13 @@
 //! are bound for one question and answer are never kept. A listener that was shut down, until nobody who should see
 //! that sleeps in accept() any more: then it listens again. A listener that was given to a generation which does not
 //! say listen() any more, since it sees that the socket listens. A thread that is being woken, until it can go on.
+//! Processes that are to leave a listener, until the last of them has (`leave`).
 
 use super::super::Generation;
 use super::super::event::Event;
 use super::super::key::{Key, Kind};
 use super::super::sockets::Socket;
+use super::leave::Leaving;
 use super::{Asked, Keeping};
 use inuse_kernel::seccomp::{self, Target, Waiter};
 use rustix::net::{getpeername, sockopt};
@@ -46,6 +48,10 @@ enum What {
     Adopted { generation: Generation, cookie: u64 },
     /// A thread that is being woken.
     Releases { tid: u32 },
+    /// A thread that is being turned.
+    Turns { tid: u32, inode: u64, kind: Kind },
+    /// Those who share a listener that one of them has shut down.
+    Leaves(Leaving),
 }
 
 impl Later {
@@ -84,14 +90,29 @@ impl Later {
         self.push(Instant::now(), What::Releases { tid });
     }
 
+    pub(super) fn turns(&mut self, tid: u32, inode: u64, kind: Kind) {
+        self.push(Instant::now(), What::Turns { tid, inode, kind });
+    }
+
+    pub(super) fn leaves(&mut self, leaving: Leaving) {
+        self.push(Instant::now(), What::Leaves(leaving));
+    }
+
     /// The oldest give way: nothing but a hostile program makes so many. A thread that is held is always let go.
     fn push(&mut self, due: Instant, what: What) {
         if self.all.len() >= MOST
-            && let Some(oldest) = self.all.iter().position(|(_, what)| !matches!(what, What::Releases { .. }))
+            && let Some(oldest) = self.all.iter().position(|(_, what)| !what.is_held())
         {
             self.all.remove(oldest);
         }
         self.all.push((due, what));
+    }
+}
+
+impl What {
+    /// Whether it is a thread that does not go on by itself.
+    fn is_held(&self) -> bool {
+        matches!(self, What::Releases { .. } | What::Turns { .. })
     }
 }
 
@@ -100,20 +121,20 @@ impl Keeping {
         let due: Vec<_> =
             self.later.all.extract_if(.., |(due, _)| *due <= now).map(|(_, what)| what).collect();
         for what in due {
-            if let Some(again) = self.look(what, now) {
-                self.later.push(now + PAUSE, again);
+            if let Some((pause, again)) = self.look(what, now) {
+                self.later.push(Instant::now() + pause, again);
             }
         }
     }
 
-    /// Gives back what is not settled yet.
-    fn look(&mut self, what: What, now: Instant) -> Option<What> {
+    /// Gives back what is not settled yet, and in what time to look at it again.
+    fn look(&mut self, what: What, now: Instant) -> Option<(Duration, What)> {
         match what {
             What::Listens { generation, socket, until } => {
                 if socket.is_listening() {
                     self.listens_now(generation, socket);
                 } else if now < until {
-                    return Some(What::Listens { generation, socket, until });
+                    return Some((PAUSE, What::Listens { generation, socket, until }));
                 }
             }
             What::Bound { generation, tid, fd, cookie, key } => {
@@ -123,7 +144,7 @@ impl Keeping {
                 let kept = self.sockets.by_cookie(cookie)?;
                 let asleep = waiters.as_deref().is_some_and(|waiters| still_wait(waiters, kept.inode));
                 if asleep && now < until {
-                    return Some(What::Revives { generation, cookie, waiters, until });
+                    return Some((PAUSE, What::Revives { generation, cookie, waiters, until }));
                 }
                 if let Err(errno) = rustix::net::listen(&kept.fd, i32::MAX)
                     && let Some(gone) = self.sockets.remove(cookie)
@@ -141,8 +162,16 @@ impl Keeping {
             }
             What::Releases { tid } => {
                 if !seccomp::release(tid) {
-                    return Some(What::Releases { tid });
+                    return Some((PAUSE, What::Releases { tid }));
                 }
+            }
+            What::Turns { tid, inode, kind } => {
+                if !self.turn(tid, inode, kind) {
+                    return Some((PAUSE, What::Turns { tid, inode, kind }));
+                }
+            }
+            What::Leaves(leaving) => {
+                return self.leave(leaving).map(|(pause, leaving)| (pause, What::Leaves(leaving)));
             }
         }
         None

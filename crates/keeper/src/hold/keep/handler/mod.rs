@@ -16,6 +16,7 @@
 mod bind;
 mod family;
 mod later;
+mod leave;
 mod listen;
 mod said;
 mod shutdown;
@@ -32,6 +33,7 @@ use crate::hold::sys::peer;
 use family::Family;
 use inuse_kernel::seccomp::{self, Answer, Call, Notification, Notifications, Target};
 use later::Later;
+use leave::Turning;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -244,6 +246,7 @@ struct Keeping {
     later: Later,
     said: Said,
     family: Family,
+    turned: Vec<Turning>,
     raise_backlog: bool,
     /// The cookie of the supervisor's network namespace, and ours.
     home: u64,
@@ -278,6 +281,7 @@ impl Keeping {
             later: Later::default(),
             said: Said::default(),
             family: Family::default(),
+            turned: Vec::new(),
             raise_backlog: true,
             home,
             walks: (Instant::now(), 0),
@@ -299,7 +303,7 @@ impl Keeping {
             self.family.knows(tgid, asked.generation);
         }
         let answer = match call {
-            Call::Bind => self.bind(&asked),
+            Call::Bind => self.has_turned(&asked).or_else(|| self.bind(&asked)),
             Call::Listen => self.listen(&asked),
             Call::Shutdown => self.shutdown(&asked),
         };

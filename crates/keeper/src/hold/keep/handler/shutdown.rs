@@ -8,16 +8,19 @@
 //! - Nobody waits for it now, but it blocks, so that a thread may come to accept() later: the caller's descriptors of
 //!   it become a socket that never listened, on which accept() fails as it does on one that was shut down.
 //! - Threads of the caller's process sleep in accept() or poll() on it, or run and may be on their way there: the same,
-//!   and then they are woken, so that they make their call again, on the new socket. Nothing is lost in these three.
-//! - Others of the generation wait (processes that share the listener, an epoll that has hold of it): only the real
-//!   shutdown wakes them. It is carried out, and the listener is revived when they are awake. The connections in its
-//!   queue are reset, and that is said.
+//!   and then they are woken, so that they make their call again, on the new socket.
+//! - Other processes of the generation have it too: the same, and each of them is made to `leave` it, in the same way.
+//!   Nothing is lost in these four.
+//! - An epoll waits that has hold of it, or one that is no descendant of who listened: only the real shutdown wakes
+//!   them. It is carried out, and the listener is revived when they are awake. The connections in its queue are reset,
+//!   and that is said.
 //! - The same, but another living generation has the listener too: it would be woken as well. The call is not carried
 //!   out, and that is said.
 
 use super::super::Generation;
 use super::super::event::Event;
 use super::super::key::Kind;
+use super::leave::{self, Leaving};
 use super::{Answer, Asked, Keeping};
 use inuse_kernel::seccomp::{self, Waiter, Waits};
 use inuse_rules::UnixKind;
@@ -68,10 +71,18 @@ impl Keeping {
             if !waiting && !blocks {
                 return Some(Answer::Done);
             }
-            let own = others.processes.iter().all(|&process| process == tgid);
+            let sharers: Vec<u32> = others.processes.iter().copied().filter(|&one| one != tgid).collect();
             let by_number = waiters.iter().all(|waiter| waiter.how != Waits::ByFile);
-            if own && by_number && waiters.len() <= MOST_WOKEN && self.replace(asked, kind, inode).is_ok() {
-                if self.wake(waiters) {
+            let own: Vec<Waiter> = waiters.iter().filter(|waiter| waiter.tgid == tgid).copied().collect();
+            if by_number
+                && own.len() <= MOST_WOKEN
+                && self.can_leave(asked, &sharers)
+                && self.replace(asked, kind, inode).is_ok()
+            {
+                if self.wake(&own) {
+                    if !sharers.is_empty() {
+                        self.later.leaves(Leaving::new(asked.generation, inode, kind, &sharers));
+                    }
                     return Some(Answer::Done);
                 }
             } else if waiters.is_empty() && self.replace(asked, kind, inode).is_ok() {
@@ -105,8 +116,15 @@ impl Keeping {
         Others { processes, waiters }
     }
 
+    /// Whether these can be made to leave a listener: all of them are asked about their calls.
+    fn can_leave(&self, asked: &Asked<'_>, sharers: &[u32]) -> bool {
+        let is_known = |&process: &u32| self.family.of(process) == Some(asked.generation);
+        sharers.is_empty()
+            || (seccomp::CAN_TURN && sharers.len() <= leave::MOST && sharers.iter().all(is_known))
+    }
+
     /// Makes every descriptor of the listener in the caller's table a socket of the same kind that never listened.
-    fn replace(&self, asked: &Asked<'_>, kind: Kind, inode: u64) -> Result<(), Errno> {
+    pub(super) fn replace(&self, asked: &Asked<'_>, kind: Kind, inode: u64) -> Result<(), Errno> {
         let decoy = decoy(kind)?;
         for number in asked.target.numbers_of(inode)? {
             let cloexec = asked.target.close_on_exec(number);

@@ -26,7 +26,16 @@ pub(crate) const ALL: &[Case] = &[
         needs: &["gcc", "mkfifo"],
         test: |at| supervisor_killed(at, true),
     },
-    Case { name: "the-supervisor-is-killed-amid-binds", needs: &["gcc"], test: killed_amid_binds },
+    Case {
+        name: "the-supervisor-is-killed-amid-binds",
+        needs: &["gcc"],
+        test: |_| killed_amid(None, 10, 20),
+    },
+    Case {
+        name: "the-supervisor-is-killed-amid-walks",
+        needs: &["gcc"],
+        test: |at| killed_amid(Some(at), 3, 10),
+    },
 ];
 
 /// The kernel allows one such filter: the inner supervisor goes on without, and restarts without overlap.
@@ -186,12 +195,15 @@ fn supervisor_killed(at: &str, after_the_stand_in: bool) -> Result<(), Failed> {
     })
 }
 
-/// Whatever the supervisor was about to answer when it was killed, no bind waits for ever.
-fn killed_amid_binds(_at: &str) -> Result<(), Failed> {
+/// Whatever the supervisor was about to answer when it was killed, no bind waits for ever. With an address each bind is of
+/// a kept listener that was closed, and takes a walk through all processes: none is refused while the supervisor lives.
+fn killed_amid(address: Option<&str>, rounds: u64, count: u64) -> Result<(), Failed> {
     const THREADS: usize = 4;
     let program = built("binds", include_str!("binds.c"), &[]);
-    for round in 0..10 {
-        let mut run = Run::start(&["--ready", "alive:10ms", "--", &program, "counts"]);
+    for round in 0..rounds {
+        let mut words = vec!["--ready", "alive:10ms", "--", &program, "counts"];
+        words.extend(address);
+        let mut run = Run::start(&words);
         let counts = run.place().join("counts");
         let read = || -> Vec<u64> {
             let bytes = std::fs::read(&counts).unwrap_or_default();
@@ -199,12 +211,13 @@ fn killed_amid_binds(_at: &str) -> Result<(), Failed> {
         };
         let beyond = |floor: &[u64]| {
             let now = read();
-            now.len() == THREADS && now.iter().zip(floor).all(|(now, floor)| now > floor)
+            now.len() == 2 * THREADS && now.iter().zip(floor).all(|(now, floor)| now > floor)
         };
-        eventually("each thread binds", || beyond(&[20 + round; THREADS]))?;
+        eventually("each thread binds", || beyond(&[count + round; THREADS]))?;
+        same(read().get(THREADS..), Some(&[0; THREADS][..]), "refused")?;
         run.signal(Signal::KILL);
         run.wait()?;
-        let floor: Vec<u64> = read().iter().map(|count| count + 20).collect();
+        let floor: Vec<u64> = read().iter().take(THREADS).map(|now| now + count).collect();
         eventually("each thread binds without the supervisor", || beyond(&floor))?;
     }
     Ok(())

@@ -5,11 +5,13 @@
 //! A question that the dead had received and not answered is received by nobody else, and its caller would wait for
 //! ever. So the handler notes the number of each question before it looks at it, in a file that both have, and the
 //! stand-in answers that one and those next to it: numbers of one filter follow each other
-//! (`seccomp_next_notify_id`), and the last may have been received and not been noted.
+//! (`seccomp_next_notify_id`), and the last may have been received and not been noted. Those that it answers later it
+//! notes all, in a place of their own.
 //!
 //! Not here: answering with knowledge (`handler`).
 
 use super::channel::{self, Received};
+use super::handler::{MOST_FILTERS, MOST_POSTPONED};
 use inuse_kernel::seccomp::{self, Answer, Notifications};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -124,7 +126,17 @@ impl StandIn {
     pub(super) fn note(&self, number: u32, id: u64) {
         let _ = pwrite(&self.notes, &id.to_ne_bytes(), place(number));
     }
+
+    /// Notes all questions that were received and are to be answered later.
+    pub(super) fn note_postponed(&self, ids: impl Iterator<Item = u64>) {
+        let mut bytes: Vec<u8> = ids.flat_map(u64::to_ne_bytes).collect();
+        bytes.resize(MOST_POSTPONED * 8, 0);
+        let _ = pwrite(&self.notes, &bytes, POSTPONED);
+    }
 }
+
+/// Where those are noted that are answered later: behind the places of all filters.
+const POSTPONED: u64 = MOST_FILTERS as u64 * 8;
 
 /// Where the last question of a filter is noted.
 fn place(number: u32) -> u64 {
@@ -226,6 +238,10 @@ impl Waiting {
     /// Answers what the handler had received and did not live to answer.
     fn step_in(&mut self) {
         let Some(notes) = &self.notes else { return };
+        let mut postponed = [0; MOST_POSTPONED * 8];
+        // As long as nothing was noted there it is empty.
+        let _ = pread(notes, &mut postponed, POSTPONED);
+        let postponed = postponed.as_chunks().0.iter().map(|id| u64::from_ne_bytes(*id));
         for (number, questions) in &mut self.filters {
             let mut noted = [0; 8];
             let last = match pread(notes, &mut noted, place(*number)) {
@@ -235,7 +251,8 @@ impl Waiting {
             if last == 0 {
                 continue;
             }
-            for id in (0..=NEXT).map(|more| last.wrapping_add(more)) {
+            let next = (0..=NEXT).map(|more| last.wrapping_add(more));
+            for id in next.chain(postponed.clone().filter(|id| *id != 0)) {
                 // Only what was received is valid: what still waits to be is not touched.
                 if questions.valid(id) {
                     let _ = questions.answer(id, Answer::Continue);

@@ -39,6 +39,9 @@ impl Keeping {
             }
             Offer::None => Vec::new(),
         };
+        if self.has_to_wait {
+            return None;
+        }
         for cookie in offered {
             if self.is_out_of_reach(asked, &key, cookie) {
                 let why = "its file was removed or replaced, so that nobody can connect to it any more";

@@ -45,12 +45,14 @@ use std::time::{Duration, Instant};
 pub(super) const END_OF_STATUS: &[u8] = b"\0";
 
 /// The most filters: living trees of processes that were started under one.
-const MOST_FILTERS: usize = 256;
+pub(super) const MOST_FILTERS: usize = 256;
 /// The most orders that are read in one round.
 const MOST_ORDERS: usize = 64;
-/// The most walks through all processes in one second: each takes milliseconds, and whoever asks for them again
-/// and again must not hold the others up.
-const MOST_WALKS: u32 = 10;
+/// A walk through all processes takes milliseconds, and whoever asks for one after the other must not hold the others
+/// up: after each comes a pause that is so many times as long. Who needs one meanwhile waits for it.
+const WALK_PAUSE: u32 = 4;
+/// The most questions that wait for a walk. Those beyond it are answered as if there were no way to know.
+pub(super) const MOST_POSTPONED: usize = 64;
 
 /// Much more than it needs.
 const STACK: usize = 256 * 1024;
@@ -58,7 +60,8 @@ const STACK: usize = 256 * 1024;
 /// Answers for the programs, in a thread of its own, until `control` has no other end and no program is left.
 pub(super) fn start(control: OwnedFd, stand_in: StandIn) -> io::Result<()> {
     let keeping = Keeping::new(seccomp::netns_cookie(control.as_fd()));
-    let handler = Handler { control: Some(control), filters: Vec::new(), keeping, stand_in, exposed: false };
+    let (filters, postponed) = (Vec::new(), Vec::new());
+    let handler = Handler { control: Some(control), filters, postponed, keeping, stand_in, exposed: false };
     // Should poll(2) fail, the supervisor sees the end of the channel.
     let run = move || _ = handler.run();
     std::thread::Builder::new().name("inuse keep".into()).stack_size(STACK).spawn(run).map(drop)
@@ -76,6 +79,8 @@ struct Handler {
     /// `None` once the supervisor is gone.
     control: Option<OwnedFd>,
     filters: Vec<Filter>,
+    /// Questions that wait for a walk, oldest first, each with its filter's number.
+    postponed: Vec<(u32, Notification)>,
     keeping: Keeping,
     stand_in: StandIn,
     /// It was told that there is no stand-in.
@@ -86,6 +91,7 @@ impl Handler {
     fn run(mut self) -> io::Result<()> {
         while self.control.is_some() || !self.filters.is_empty() {
             let ready = self.wait()?;
+            self.answer_postponed();
             // From the last to the first, so that one that is taken out moves no other that is still to come.
             for (at, flags) in ready.filters.into_iter().enumerate().rev() {
                 self.filter(at, flags);
@@ -117,7 +123,8 @@ impl Handler {
         for (fd, more) in own.iter().zip([more, PollFlags::empty()]) {
             polled.extend(fd.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN | more)));
         }
-        let due = [self.keeping.later.due(), self.stand_in.due()].into_iter().flatten().min();
+        let walk = (!self.postponed.is_empty()).then_some(self.keeping.next_walk);
+        let due = [self.keeping.later.due(), self.stand_in.due(), walk].into_iter().flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut polled, timeout.as_ref()) {
@@ -142,16 +149,44 @@ impl Handler {
             };
             if let Some(asked) = asked {
                 self.stand_in.note(filter.number, asked.id);
-                let answer = match self.control {
-                    Some(_) => self.keeping.answer(filter, &asked),
-                    None => Answer::Continue,
-                };
-                // Who does not wait for it any more needs none.
-                let _ = filter.questions.answer(asked.id, answer);
+                if !self.answer(at, asked) {
+                    self.stand_in.note_postponed(self.postponed.iter().map(|(_, asked)| asked.id));
+                }
             }
         } else if flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
             self.filters.remove(at);
         }
+    }
+
+    /// Answers, or postpones it and says `false`.
+    fn answer(&mut self, at: usize, asked: Notification) -> bool {
+        let Some(filter) = self.filters.get_mut(at) else { return true };
+        let may_wait = self.postponed.len() < MOST_POSTPONED;
+        let answer = match self.control {
+            Some(_) => self.keeping.answer(filter, &asked, may_wait),
+            None => Some(Answer::Continue),
+        };
+        match answer {
+            // Who does not wait for it any more needs none.
+            Some(answer) => _ = filter.questions.answer(asked.id, answer),
+            None => self.postponed.push((filter.number, asked)),
+        }
+        answer.is_some()
+    }
+
+    fn answer_postponed(&mut self) {
+        if self.postponed.is_empty() || Instant::now() < self.keeping.next_walk {
+            return;
+        }
+        while Instant::now() >= self.keeping.next_walk && !self.postponed.is_empty() {
+            let (number, asked) = self.postponed.remove(0);
+            // Its filter may be gone, and another one have the number.
+            let is_it = |filter: &Filter| filter.number == number && filter.questions.valid(asked.id);
+            if let Some(at) = self.filters.iter().position(is_it) {
+                self.answer(at, asked);
+            }
+        }
+        self.stand_in.note_postponed(self.postponed.iter().map(|(_, asked)| asked.id));
     }
 
     fn orders(&mut self) {
@@ -250,7 +285,11 @@ struct Keeping {
     raise_backlog: bool,
     /// The cookie of the supervisor's network namespace, and ours.
     home: u64,
-    walks: (Instant, u32),
+    /// When there may be another walk through all processes.
+    next_walk: Instant,
+    /// Whether the question that is answered now may wait for that, and whether it has to.
+    may_wait: bool,
+    has_to_wait: bool,
 }
 
 /// A question, and what is needed to look at who asks.
@@ -284,12 +323,18 @@ impl Keeping {
             turned: Vec::new(),
             raise_backlog: true,
             home,
-            walks: (Instant::now(), 0),
+            next_walk: Instant::now(),
+            may_wait: false,
+            has_to_wait: false,
         }
     }
 
-    fn answer(&mut self, filter: &Filter, asked: &Notification) -> Answer {
-        let (Some(call), Ok(target)) = (asked.call, Target::new(asked.tid)) else { return Answer::Continue };
+    /// `None`: nothing was done yet, and the question has to wait for [`Keeping::next_walk`].
+    fn answer(&mut self, filter: &Filter, asked: &Notification, may_wait: bool) -> Option<Answer> {
+        (self.may_wait, self.has_to_wait) = (may_wait, false);
+        let (Some(call), Ok(target)) = (asked.call, Target::new(asked.tid)) else {
+            return Some(Answer::Continue);
+        };
         let asked = Asked {
             id: asked.id,
             generation: filter.generation,
@@ -307,7 +352,7 @@ impl Keeping {
             Call::Listen => self.listen(&asked),
             Call::Shutdown => self.shutdown(&asked),
         };
-        answer.unwrap_or(Answer::Continue)
+        (!self.has_to_wait).then(|| answer.unwrap_or(Answer::Continue))
     }
 
     /// A duplicate of the socket that the call is about. `None`: it is none, or cannot be had, and the call is
@@ -374,16 +419,16 @@ impl Keeping {
         }
     }
 
-    /// The processes that have a socket open. `None` when there were too many such walks of late.
+    /// The processes that have a socket open. `None`: that cannot be seen, or not now; then `has_to_wait` says so, and
+    /// whoever needs it leaves everything as it is.
     fn holders(&mut self, inode: u64) -> Option<Vec<u32>> {
         let now = Instant::now();
-        if now.duration_since(self.walks.0) >= Duration::from_secs(1) {
-            self.walks = (now, 0);
-        }
-        self.walks.1 += 1;
-        if self.walks.1 > MOST_WALKS {
+        if now < self.next_walk {
+            self.has_to_wait = self.may_wait;
             return None;
         }
-        seccomp::holders(inode).ok()
+        let holders = seccomp::holders(inode).ok();
+        self.next_walk = Instant::now() + now.elapsed() * WALK_PAUSE;
+        holders
     }
 }

@@ -65,6 +65,9 @@ impl Keeping {
         let address = kept.key.address();
         let tgid = asked.target.tgid().ok()?;
         let others = self.others(asked, inode, shared);
+        if self.has_to_wait {
+            return None;
+        }
         if let Some(waiters) = &others.waiters {
             let waiting = waiters.iter().any(|waiter| waiter.how != Waits::Perhaps);
             // Whoever runs now would not fall asleep in accept().

@@ -49,7 +49,7 @@ pub fn release(tid: u32) -> bool {
 pub enum Turned {
     /// It has not stopped yet.
     NotYet,
-    /// It goes on as before, or has ended: it did not sleep in a call that waits for a socket.
+    /// It goes on as before, or has ended: it did not sleep in a call that may wait for the socket.
     Not,
     /// It asks next, by a bind(2) with these first arguments.
     Asks {
@@ -63,13 +63,13 @@ pub enum Turned {
 /// Whether threads can be turned on this architecture.
 pub const CAN_TURN: bool = cfg!(target_arch = "x86_64");
 
-/// Lets a thread go that has stopped for [`interrupt`], and turns it if it slept in accept, poll or select. Never
-/// waits.
-pub fn turn(tid: u32) -> Turned {
+/// Lets a thread go that has stopped for [`interrupt`], and turns it if it slept in accept on the socket with this
+/// inode, or in poll or select. Never waits.
+pub fn turn(tid: u32, inode: u64) -> Turned {
     let turned = match stopped_by(tid) {
         Err(_) if !is_over(tid) => return Turned::NotYet,
         // Only one that stopped for us and for no signal.
-        Ok((_, code)) if code >> 8 == EVENT_STOP => turn_stopped(tid),
+        Ok((_, code)) if code >> 8 == EVENT_STOP => turn_stopped(tid, inode),
         _ => None,
     };
     release(tid);
@@ -79,7 +79,7 @@ pub fn turn(tid: u32) -> Turned {
 /// The call in which a stopped thread slept becomes bind(2): when it goes on, the kernel makes the call again whose
 /// number stands in `orig_rax`, since the result so far says so (`arch_do_signal_or_restart`).
 #[cfg(target_arch = "x86_64")]
-fn turn_stopped(tid: u32) -> Option<Turned> {
+fn turn_stopped(tid: u32, inode: u64) -> Option<Turned> {
     /// `__USER_CS`: a program of 64 bits.
     const USER_CS: u64 = 0x33;
     /// `-ERESTARTSYS` of include/linux/errno.h; it and its three relations, or EINTR, are what an interrupted call has.
@@ -100,6 +100,10 @@ fn turn_stopped(tid: u32) -> Option<Turned> {
     if !(waits && interrupted && registers.cs == USER_CS) {
         return None;
     }
+    // It may have come to another socket since it was seen.
+    if accepts && Target::new(tid).ok()?.socket(registers.rdi as u32) != Some(inode) {
+        return None;
+    }
     let put = |at: usize, value: i64| {
         // SAFETY: the address is an offset into the saved registers, and the data is a number.
         let put = unsafe { libc::ptrace(libc::PTRACE_POKEUSER, pid, at, value) };
@@ -112,7 +116,7 @@ fn turn_stopped(tid: u32) -> Option<Turned> {
 
 /// Elsewhere it goes on as before.
 #[cfg(not(target_arch = "x86_64"))]
-fn turn_stopped(_: u32) -> Option<Turned> {
+fn turn_stopped(_: u32, _: u64) -> Option<Turned> {
     None
 }
 

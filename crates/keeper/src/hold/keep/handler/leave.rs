@@ -72,7 +72,7 @@ impl Keeping {
 
     /// Lets a thread go on that was interrupted. `false`: not yet.
     pub(super) fn turn(&mut self, tid: u32, inode: u64, kind: Kind) -> bool {
-        match seccomp::turn(tid) {
+        match seccomp::turn(tid, inode) {
             Turned::NotYet => return false,
             Turned::Not => {}
             Turned::Asks { arguments, accepts } => {

@@ -12,6 +12,7 @@ pub mod opts;
 pub mod opts_json;
 mod rows;
 pub mod run;
+mod run_json;
 pub mod wait;
 pub(crate) mod wording;
 mod wrap;

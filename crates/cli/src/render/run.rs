@@ -2,9 +2,9 @@
 //!
 //! A line that cannot be written is lost; a full disk or a reader that went away must not end a server.
 
+use super::run_json;
 use crate::args::LogForm;
 use inuse_keeper::hold::log::Step;
-use serde::Serialize;
 use std::io::Write as _;
 
 /// Where steps are told.
@@ -13,20 +13,15 @@ pub struct Log {
     zone: jiff::tz::TimeZone,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    schema: &'static str,
-    time: String,
-    event: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<u32>,
-    message: String,
-}
-
 impl Log {
     /// In this form.
     pub fn new(form: LogForm) -> Log {
         Log { form, zone: jiff::tz::TimeZone::system() }
+    }
+
+    /// Whether programs read it: then there is nothing else on stderr.
+    pub fn is_json(&self) -> bool {
+        self.form == LogForm::Json
     }
 
     /// Tells one.
@@ -43,18 +38,7 @@ fn line(step: &Step, form: LogForm, now: jiff::Timestamp, zone: &jiff::tz::TimeZ
             let time = now.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f");
             format!("inuse: {time} {step}\n")
         }
-        LogForm::Json => {
-            let line = Line {
-                schema: "inuse.run/1",
-                time: now.to_string(),
-                event: step.event(),
-                generation: step.generation(),
-                message: step.to_string(),
-            };
-            let mut line = serde_json::to_string(&line).unwrap_or_default();
-            line.push('\n');
-            line
-        }
+        LogForm::Json => run_json::line(step, now.to_string()),
     }
 }
 
@@ -69,7 +53,9 @@ fn goes_wrong(step: &Step) -> bool {
             | Step::BeforeFailed { .. }
             | Step::ComesBack { .. }
             | Step::GaveUp { .. }
-            | Step::Warning { .. }
+            | Step::Warning(_)
+            | Step::NotBound(_)
+            | Step::NotSetUp { .. }
     )
 }
 
@@ -86,7 +72,7 @@ mod tests {
         assert_eq!(
             told(LogForm::Json),
             "{\"schema\":\"inuse.run/1\",\"time\":\"1970-01-01T00:00:00Z\",\"event\":\"started\",\"generation\":2,\
-             \"message\":\"generation 2 started, pid 70\"}\n"
+             \"pid\":70,\"message\":\"generation 2 started, pid 70\"}\n"
         );
     }
 }

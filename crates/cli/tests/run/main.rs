@@ -1,8 +1,9 @@
 //! `inuse run` and `inuse ctl` with real programs, as processes.
 //!
 //! `given` has what a program gets, `notify` what it may say, `matrix` what may go wrong with a restart, `alone` the
-//! supervisor as process 1, `terminal` what a terminal says, `asked` what `inuse ctl` answers, `storms` too much of everything, `zoo` the programs that people run, `examples` those of
-//! the project, `odd` what whoever started it had ignored or closed. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
+//! supervisor as process 1, `terminal` what a terminal says, `asked` what `inuse ctl` answers, `told` the log, `storms`
+//! too much of everything, `zoo` the programs that people run, `examples` those of the project, `odd` what whoever
+//! started it had ignored or closed. What all of them share, and the load, is in `inuse_lab`: `zoo` and `load`.
 
 mod alone;
 mod asked;
@@ -13,6 +14,7 @@ mod notify;
 mod odd;
 mod storms;
 mod terminal;
+mod told;
 mod zoo;
 
 use inuse_lab::load::{Dialect, Load, Plan};
@@ -20,6 +22,7 @@ use inuse_lab::zoo::{SERVER, Scratch, Supervisor, python, run};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 /// A test: its name, the programs that it takes, and itself.
 type Case = (&'static str, &'static [&'static str], fn() -> Result<(), Failed>);
@@ -36,10 +39,12 @@ fn main() {
         storms::ALL,
         terminal::ALL,
         asked::ALL,
+        told::ALL,
         examples::ALL,
         odd::ALL,
     ];
-    let modules = ["given", "notify", "matrix", "alone", "storms", "terminal", "asked", "examples", "odd"];
+    let modules =
+        ["given", "notify", "matrix", "alone", "storms", "terminal", "asked", "told", "examples", "odd"];
     let mut trials = Vec::new();
     for (table, module) in tables.into_iter().zip(modules) {
         for (name, needs, test) in table {
@@ -82,10 +87,12 @@ fn on_path(program: &str) -> bool {
 
 /// The address is taken: nothing is started, and who holds it, the cause and what to type are said, once.
 fn names_the_holder(options: &[&str], holder: u32) -> Result<(), Failed> {
-    let mut supervisor = Supervisor::start(inuse(), run(inuse(), options, &["sleep", "60"]))?;
+    let mut command = Command::new(inuse());
+    command.arg("run").args(options).args(["--", "sleep", "60"]);
+    let mut supervisor = Supervisor::start(inuse(), command)?;
     same(supervisor.ended()?.code(), Some(1), "the exit status")?;
-    same(supervisor.count("started"), 0, "starts")?;
     let count = |words: &str| supervisor.output().iter().filter(|line| line.contains(words)).count();
+    same(count("started, pid"), 0, "starts")?;
     // It comes last, and what was written last may still be on its way.
     notify::wait(|| count("inuse free tcp/127.") > 0, &format!("what to type\n{}", supervisor.log()))?;
     let once = ["Address already in use", "cause: listener", "inuse free tcp/127."];

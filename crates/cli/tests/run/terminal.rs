@@ -102,7 +102,7 @@ impl Typed {
     fn has_ended(&self, restarts: usize) -> Result<(), Failed> {
         wait(|| self.supervisor().is_none(), &format!("the end\n{}", self.log()))?;
         let log = self.log();
-        holds(log.contains("stopping (SIGHUP)"), &log)?;
+        holds(log.contains("asked for by SIGHUP of the terminal"), &log)?;
         holds(log.contains("ended: exit status 0") && self.has("restart", restarts), &log)?;
         holds(ask(self.at, Dialect::Http).is_err(), "the server still answers")
     }
@@ -147,6 +147,10 @@ fn lives_on(job: Job) -> Result<(), Failed> {
     // Its end is that of the terminal's session.
     typed.first.wait()?;
     typed.closes();
+    // The shell's own SIGHUP is taken before this is answered; one that is still on its way would swallow the next.
+    let mut command = Command::new(inuse());
+    command.arg("ctl").env("XDG_RUNTIME_DIR", &typed.scratch.0).stdout(Stdio::null());
+    holds(command.status()?.success(), typed.log())?;
     let supervisor = typed.supervisor().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
     kill_process(supervisor.ok_or("it has ended")?, Signal::HUP)?;
     wait(|| typed.has("restarted", 1), &format!("a restart\n{}", typed.log()))?;

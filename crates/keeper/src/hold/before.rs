@@ -2,6 +2,7 @@
 //! and what served goes on serving meanwhile.
 
 use super::exit::Exit;
+use super::log::Reason;
 use super::output::Tail;
 use super::tree::{self, Tree};
 use std::ffi::OsStr;
@@ -33,9 +34,9 @@ impl Before {
     }
 
     /// What was wrong with it, if anything was, and its last lines.
-    pub(super) fn ended(self, exit: Exit) -> (Option<String>, Vec<String>) {
+    pub(super) fn ended(self, exit: Exit) -> (Option<Reason>, Vec<String>) {
         let lines = self.tail.map(|tail| tail.settled_lines()).unwrap_or_default();
-        let failure = (!exit.is_success()).then(|| format!("the command of --before failed: {exit}"));
+        let failure = (!exit.is_success()).then_some(Reason::Before { exit });
         (failure, lines)
     }
 

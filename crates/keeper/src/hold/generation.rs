@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use super::held::Held;
 use super::listeners::Listening;
+use super::log::{How, Warning};
 use super::notify::Receiver;
 use super::output::Tail;
 use super::program::Program;
@@ -154,23 +155,22 @@ impl Generation {
         by: Ready,
         held: &[Held],
         listening: Option<Listening>,
-    ) -> Option<(String, Option<String>)> {
+    ) -> Option<(How, Option<Warning>)> {
         let said_so = self.listen();
         let age = self.runs?.elapsed();
         match by {
-            Ready::Auto | Ready::Notify if said_so => Some(("it says so (sd_notify)".into(), None)),
+            Ready::Auto | Ready::Notify if said_so => Some((How::Notify, None)),
             Ready::Notify => None,
-            Ready::Descriptor(number) => {
-                self.wrote_line().then(|| (format!("it wrote to descriptor {number}"), None))
-            }
+            Ready::Descriptor(number) => self.wrote_line().then_some((How::Descriptor { number }, None)),
             Ready::Alive(time) => (age >= time).then(|| (lives_on(time), None)),
             // It speaks this protocol, so its word counts.
             Ready::Auto if self.spoke => None,
             Ready::Auto | Ready::Listen if listening.is_some() => match listening? {
-                Listening::Everywhere { address } => Some((format!("it listens on {address}"), None)),
-                Listening::Partly { address, since } if since.elapsed() >= ALIVE => {
-                    let how = format!("it listens on {address}, and not wherever the one before it did");
-                    Some((how, None))
+                Listening::Everywhere { addresses } => {
+                    Some((How::Listens { addresses, partly: false }, None))
+                }
+                Listening::Partly { addresses, since } if since.elapsed() >= ALIVE => {
+                    Some((How::Listens { addresses, partly: true }, None))
                 }
                 Listening::Nowhere { expected: false } if by == Ready::Auto && age >= ALIVE => {
                     Some((lives_on(ALIVE), None))
@@ -179,17 +179,13 @@ impl Generation {
             },
             Ready::Auto if held.is_empty() => (age >= ALIVE).then(|| (lives_on(ALIVE), None)),
             Ready::Auto | Ready::Listen => match (self.sight(held), by) {
-                (Sight::Waits, _) => Some(("it waits for connections".into(), None)),
+                (Sight::Waits, _) => Some((How::Waits, None)),
                 (Sight::Hidden, Ready::Auto) if age >= ALIVE => {
-                    Some((format!("{}; what it waits for cannot be seen", lives_on(ALIVE)), None))
+                    Some((How::Alive { time: ALIVE, blind: true }, None))
                 }
                 (Sight::NotYet, Ready::Auto) if age >= ALIVE_UNSEEN => {
-                    let names: Vec<&str> = held.iter().map(|held| &*held.address).collect();
-                    let warning = format!(
-                        "generation {} does not wait for connections on {}: does it know LISTEN_FDS?",
-                        self.number,
-                        names.join(", ")
-                    );
+                    let addresses = held.iter().map(|held| held.address.clone()).collect();
+                    let warning = Warning::NotWaiting { generation: self.number, addresses };
                     Some((lives_on(ALIVE_UNSEEN), Some(warning)))
                 }
                 _ => None,
@@ -229,6 +225,6 @@ impl Generation {
     }
 }
 
-fn lives_on(time: Duration) -> String {
-    format!("it has lived for {}", super::log::seconds(time))
+fn lives_on(time: Duration) -> How {
+    How::Alive { time, blind: false }
 }

@@ -3,8 +3,10 @@
 //! The generations share one open file description: O_NONBLOCK, the backlog and shutdown(2) of one are those
 //! of all. A listener that a program shuts down listens again at once; what had waited in its queue is lost.
 
-use super::log::Step;
+use super::keep::address_of;
+use super::log::{Step, Warning};
 use inuse_kernel::seccomp;
+use inuse_rules::Address;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -30,6 +32,11 @@ impl Held {
         let listens = sockopt::socket_acceptconn(&socket).unwrap_or(false);
         let nonblocking = is_nonblocking(&socket);
         Held { name: name.into(), address: address.into(), socket, listens, nonblocking }
+    }
+
+    /// The word of the command line; `None` for a family that has none.
+    pub fn protocol(&self) -> Option<&'static str> {
+        address_of(self).as_ref().map(protocol)
     }
 
     /// Has it listen, for a program that takes it as it is. `false`: it cannot, since another one does there.
@@ -66,14 +73,7 @@ impl Held {
         }
         // Should that not help, it is not tried again: poll(2) would never sleep.
         self.listens = rustix::net::listen(&self.socket, BACKLOG).is_ok() && is_well(&self.socket);
-        let text = match self.listens {
-            true => format!(
-                "{} was shut down by the program and listens again; connections in its queue were lost",
-                self.address
-            ),
-            false => format!("{} was shut down by the program and cannot listen again", self.address),
-        };
-        Some(Step::Warning { text })
+        Some(Step::Warning(Warning::ShutDown { address: self.address.clone(), again: self.listens }))
     }
 
     /// A warning, once, when a program changed what all generations share.
@@ -81,19 +81,21 @@ impl Held {
         let now = is_nonblocking(&self.socket);
         let changed = now != self.nonblocking;
         self.nonblocking = now;
-        let how = if now { "set" } else { "took away" };
-        changed.then(|| Step::Warning {
-            text: format!(
-                "the program {how} O_NONBLOCK on {}; all generations share that flag",
-                self.address
-            ),
-        })
+        changed.then(|| Step::Warning(Warning::Nonblocking { address: self.address.clone(), set: now }))
     }
 }
 
 impl AsFd for Held {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// The word of the command line.
+pub(super) fn protocol(address: &Address) -> &'static str {
+    match address {
+        Address::Inet { transport, .. } => transport.name(),
+        Address::Unix { kind, .. } => kind.scheme(),
     }
 }
 

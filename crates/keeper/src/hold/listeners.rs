@@ -4,8 +4,9 @@
 //! Not here: keeping them (`keep`), and when a generation counts as ready for it (`generation`).
 
 use super::held::Held;
+use super::held::protocol;
 use super::keep::{Bind, Event, Generation, KeepOptions, Keeper, Kept};
-use super::log::Step;
+use super::log::{Step, Warning};
 use rustix::fd::{AsFd, BorrowedFd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -47,9 +48,9 @@ pub(super) enum Listening {
     /// It listens nowhere. `expected`: the one that served last did.
     Nowhere { expected: bool },
     /// It listens, not everywhere where the one that served last did; the last listener came then.
-    Partly { address: String, since: Instant },
+    Partly { addresses: Vec<String>, since: Instant },
     /// It listens, and everywhere where the one that served last did.
-    Everywhere { address: String },
+    Everywhere { addresses: Vec<String> },
 }
 
 /// What was heard.
@@ -93,7 +94,6 @@ impl Listeners {
     }
 
     fn heard(&mut self, event: Event, heard: &mut Heard) {
-        let warning = |text: String| Step::Warning { text };
         heard.steps.extend(match event {
             // What no_new_privs takes away is told where it is seen before the start (`set_uid_obstacle`).
             Event::Entered { .. } => None,
@@ -107,47 +107,45 @@ impl Listeners {
             Event::Listening { generation, address, adopted } => {
                 let own = self.generations.entry(generation).or_default();
                 own.binds.retain(|(bind, _)| bind.address != address);
+                let protocol = protocol(&address);
                 let address = address.to_string();
                 own.last = Some(Instant::now());
                 if own.addresses.len() < MOST || own.addresses.contains_key(&address) {
                     *own.addresses.entry(address.clone()).or_default() += 1;
                 }
-                Some(Step::Listens { generation, address, adopted })
+                Some(Step::Listens { generation, address, protocol, adopted })
             }
             Event::Raised { address, from, to, .. } => {
                 let address = address.to_string();
                 let news = self.raised.len() < MOST && self.raised.insert(address.clone());
                 news.then_some(Step::QueueRaised { address, from, to })
             }
-            Event::Shared { generation, address, what } => Some(warning(format!(
-                "generation {generation} and one before it share {address}, and with it {what}"
-            ))),
-            Event::QueueReset { address, why, .. } => {
-                Some(warning(format!("the queue of {address} was reset: {why}")))
+            Event::Shared { generation, address, what } => {
+                Some(Step::Warning(Warning::Shared { generation, address: address.to_string(), what }))
+            }
+            Event::QueueReset { generation, address, why } => {
+                Some(Step::Warning(Warning::QueueReset { generation, address: address.to_string(), why }))
             }
             Event::Unclaimed { generation, address, waiting, dropped, why, .. } => {
-                let text = address.to_string();
+                let address = address.to_string();
                 if dropped {
-                    self.generations.values_mut().for_each(|own| _ = own.addresses.remove(&text));
+                    self.generations.values_mut().for_each(|own| _ = own.addresses.remove(&address));
                 }
-                let is_told = dropped || !self.listens_on_port_of(generation, &text);
-                is_told.then(|| warning(unclaimed(&text, waiting, dropped, &why)))
+                let is_told = dropped || !self.listens_on_port_of(generation, &address);
+                is_told.then_some(Step::Warning(Warning::Unclaimed {
+                    generation,
+                    address,
+                    waiting,
+                    dropped,
+                    why,
+                }))
             }
             Event::Impossible { sentence } => {
                 heard.impossible = Some(sentence);
                 None
             }
-            Event::StandInLost { replaced: true } => Some(warning(
-                "the process that answers when this one is killed was killed itself; another took its place".into(),
-            )),
-            Event::StandInLost { replaced: false } => Some(warning(
-                "the process that answers when this one is killed was killed itself, and another cannot be started: \
-                 should this one be killed now, what runs can bind nothing new"
-                    .into(),
-            )),
-            Event::Lost { count } => {
-                Some(warning(format!("{count} events of kept listeners came too fast to be told")))
-            }
+            Event::StandInLost { replaced } => Some(Step::Warning(Warning::StandInLost { replaced })),
+            Event::Lost { count } => Some(Step::Warning(Warning::Lost { count })),
         });
     }
 
@@ -167,11 +165,11 @@ impl Listeners {
         let Some((own, since)) = own.and_then(|own| Some((own, own.last?))) else {
             return Listening::Nowhere { expected: wanted.is_some() };
         };
-        let address = own.addresses.keys().cloned().collect::<Vec<_>>().join(", ");
+        let addresses = own.addresses.keys().cloned().collect();
         let has = |(address, count): (&String, &u32)| own.addresses.get(address).is_some_and(|n| n >= count);
         match wanted.is_none_or(|wanted| wanted.iter().all(has)) {
-            true => Listening::Everywhere { address },
-            false => Listening::Partly { address, since },
+            true => Listening::Everywhere { addresses },
+            false => Listening::Partly { addresses, since },
         }
     }
 
@@ -220,14 +218,4 @@ impl AsFd for Listeners {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.keeper.as_fd()
     }
-}
-
-fn unclaimed(address: &str, waiting: Option<u32>, dropped: bool, why: &str) -> String {
-    let lost = match waiting {
-        Some(waiting @ 1..) if dropped => format!("; {waiting} connections in its queue were lost"),
-        Some(waiting @ 1..) => format!("; {waiting} connections wait in its queue"),
-        _ => String::new(),
-    };
-    let kept = if dropped { "is no longer kept" } else { "is kept for the program, which did not take it" };
-    format!("{address} {kept}: {why}{lost}")
 }

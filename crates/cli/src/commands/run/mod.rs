@@ -11,7 +11,7 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::run::Log;
 use inuse_keeper::hold::ctl::{self, Place};
-use inuse_keeper::hold::log::Step;
+use inuse_keeper::hold::log::{Step, Warning};
 use inuse_keeper::hold::supervise::Rules;
 use inuse_keeper::hold::{self, Held, Options, Ready};
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ pub fn run(args: &RunArgs, output: &mut Output) -> ExitStatus {
     // First of all: what we were given stands at fixed numbers.
     let mut held = hold::given();
     let mut log = Log::new(args.log);
-    match sockets::bind(args, output) {
+    match sockets::bind(args, &mut log, output) {
         Ok(bound) => held.extend(bound),
         Err(status) => return status,
     }
@@ -31,22 +31,23 @@ pub fn run(args: &RunArgs, output: &mut Output) -> ExitStatus {
         return ExitStatus::WrongWords;
     }
     for held in &held {
-        log.step(&Step::Holds { name: held.name.clone(), address: held.address.clone() });
+        let (name, address) = (held.name.clone(), held.address.clone());
+        log.step(&Step::Holds { name, address, protocol: held.protocol() });
     }
-    for text in sockets::warnings(args, &held) {
-        log.step(&Step::Warning { text });
+    for warning in sockets::warnings(args, &held) {
+        log.step(&Step::Warning(warning));
     }
     let place = match Place::of_user(std::env::var_os("XDG_RUNTIME_DIR")) {
         Ok(place) => Some(place),
         Err(error) => {
-            log.step(&Step::Warning { text: format!("'inuse ctl' cannot reach this supervisor: {error}") });
+            log.step(&Step::Warning(Warning::NoCtl { error: error.to_string() }));
             None
         }
     };
     match hold::run(options(args, held, place), &mut |step| log.step(step)) {
         Ok(status) => ExitStatus::Program(status),
         Err(error) => {
-            output.say(&format!("the supervisor cannot be set up: {error}"));
+            log.step(&Step::NotSetUp { error: error.to_string() });
             ExitStatus::InUse
         }
     }

@@ -10,8 +10,10 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::render::Answer;
 use crate::render::human::{self, Look};
+use crate::render::run::Log;
 use inuse_bind::resolve::{Ask, resolve};
 use inuse_bind::{Asker, Error, InetSocket, Listen, Report, UnixSocket, WhyOptions};
+use inuse_keeper::hold::log::{Refused, Step, Warning};
 use inuse_keeper::hold::{Held, UNNAMED, is_name};
 use inuse_kernel::Netns;
 use inuse_rules::address::{Transport, UnixKind, UnixName, escape};
@@ -46,7 +48,7 @@ struct Meant {
 }
 
 /// Binds all of them, or says why one cannot be bound.
-pub(super) fn bind(args: &RunArgs, output: &mut Output) -> Result<Vec<Held>, ExitStatus> {
+pub(super) fn bind(args: &RunArgs, log: &mut Log, output: &mut Output) -> Result<Vec<Held>, ExitStatus> {
     let words = |text: String, output: &mut Output| {
         output.say(&text);
         ExitStatus::WrongWords
@@ -71,14 +73,15 @@ pub(super) fn bind(args: &RunArgs, output: &mut Output) -> Result<Vec<Held>, Exi
         match open(one, args.socket_mode) {
             Ok(socket) => {
                 chosen = local(&socket).map(|local| local.port());
-                if let Err(wrong) = give(&one.address, owner) {
-                    return Err(words(wrong, output));
+                if let Err(error) = give(&one.address, owner) {
+                    log.step(&Step::NotSetUp { error });
+                    return Err(ExitStatus::InUse);
                 }
                 held.push(Held::new(one.name.clone(), shown(one, &socket), socket));
             }
-            Err(Refused::Words(wrong)) => return Err(words(wrong, output)),
-            Err(Refused::Bind(error)) => {
-                explain(&error, output);
+            Err(Unbound::Words(wrong)) => return Err(words(wrong, output)),
+            Err(Unbound::Bind(error)) => {
+                explain(&error, &one.address, log, output);
                 return Err(ExitStatus::InUse);
             }
         }
@@ -87,7 +90,7 @@ pub(super) fn bind(args: &RunArgs, output: &mut Output) -> Result<Vec<Held>, Exi
 }
 
 /// What may become trouble with these sockets.
-pub(super) fn warnings(args: &RunArgs, held: &[Held]) -> Vec<String> {
+pub(super) fn warnings(args: &RunArgs, held: &[Held]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let settings = inuse_kernel::sysctls(&Netns::current()).ok().map(|seen| seen.found);
     let ports = args.listen.iter().filter_map(|word| match written::parse(&text_of(split(word).1)) {
@@ -96,14 +99,11 @@ pub(super) fn warnings(args: &RunArgs, held: &[Held]) -> Vec<String> {
     });
     for port in ports.filter(|port| *port > 0) {
         if settings.as_ref().is_some_and(|settings| settings.ephemeral(port)) {
-            warnings.push(format!(
-                "port {port} lies in the range for outgoing connections (net.ipv4.ip_local_port_range): while \
-                 nobody holds it, any of them may be given it"
-            ));
+            warnings.push(Warning::EphemeralPort { port });
         }
     }
     if held.len() > 253 {
-        warnings.push(format!("{} sockets are more than most programs take", held.len()));
+        warnings.push(Warning::ManySockets { count: held.len() });
     }
     warnings
 }
@@ -193,18 +193,18 @@ fn has_ipv6() -> bool {
     std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
-enum Refused {
+enum Unbound {
     Words(String),
     Bind(Error),
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused::Bind(error)
+impl From<Error> for Unbound {
+    fn from(error: Error) -> Unbound {
+        Unbound::Bind(error)
     }
 }
 
-fn open(wanted: &Wanted, mode: Option<u32>) -> Result<OwnedFd, Refused> {
+fn open(wanted: &Wanted, mode: Option<u32>) -> Result<OwnedFd, Unbound> {
     Ok(match &wanted.address {
         Address::Inet { transport: Transport::Tcp, local, .. } if wanted.form.is_some() => {
             form(*local, wanted).map_err(|error| inet(Listen::tcp(*local), wanted).explain(&error))?
@@ -228,7 +228,7 @@ fn open(wanted: &Wanted, mode: Option<u32>) -> Result<OwnedFd, Refused> {
             Listen::unix_abstract(name).inherit(false).bind()?.into()
         }
         other => {
-            return Err(Refused::Words(format!("{other}: only streams are held under an abstract name")));
+            return Err(Unbound::Words(format!("{other}: only streams are held under an abstract name")));
         }
     })
 }
@@ -309,9 +309,10 @@ fn local(socket: &OwnedFd) -> Option<SocketAddr> {
 }
 
 /// As `inuse why` says it, and with all the time that it takes: the library's error spares that.
-fn explain(error: &Error, output: &mut Output) {
+fn explain(error: &Error, address: &Address, log: &mut Log, output: &mut Output) {
     let (Some(quick), Some(errno)) = (error.report(), error.raw_os_error()) else {
-        return output.say(&error.to_string());
+        let (addresses, text) = (vec![address.to_string()], error.to_string());
+        return log.step(&Step::NotBound(Refused { addresses, text, ..Refused::default() }));
     };
     let attempt = &quick.diagnosis.attempt;
     let asker = Asker::new(&WhyOptions { own_bind: true, ..WhyOptions::default() });
@@ -319,6 +320,9 @@ fn explain(error: &Error, output: &mut Output) {
     // What ended meanwhile, or is known from the refusal alone, only the error knows.
     let is_refused = |report: &Report| matches!(report.diagnosis.verdict.outcome, Outcome::Refused(_));
     let report = thorough.filter(is_refused).unwrap_or_else(|| quick.clone());
+    if log.is_json() {
+        return log.step(&Step::NotBound(Refused::of(&report, None)));
+    }
     let answer = Answer { snapshot: report.snapshot, diagnosis: report.diagnosis };
     let reason = std::io::Error::from_raw_os_error(errno).to_string();
     let reason = reason.split(" (os error").next().unwrap_or_default();

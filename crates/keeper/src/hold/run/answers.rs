@@ -4,12 +4,12 @@ use super::Supervisor;
 use crate::hold::UNNAMED;
 use crate::hold::ctl::Server;
 use crate::hold::ctl::protocol::{Answer, GenerationStatus, SocketStatus, Status, Verb};
-use crate::hold::held::Held;
-use crate::hold::keep::{Kept, address_of};
+use crate::hold::held::{Held, protocol};
+use crate::hold::keep::Kept;
 use crate::hold::listeners::Listeners;
+use crate::hold::log::Who;
 use crate::hold::output::Tail;
 use crate::hold::supervise::{Asker, Event, Failure, Phase, Tell};
-use inuse_rules::Address;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
@@ -24,12 +24,12 @@ impl Supervisor<'_> {
                     self.answer(asked.connection, &answer);
                 }
                 Verb::Restart => {
-                    let asker = Asker { connection: Some(asked.connection), who: "inuse ctl".into() };
+                    let asker = Asker { connection: Some(asked.connection), who: Who::Ctl };
                     self.handle(Event::Asked(asker));
                 }
                 Verb::Stop => {
                     self.stops_asked.push(asked.connection);
-                    self.handle(Event::Stop(libc::SIGTERM));
+                    self.handle(Event::Stop(libc::SIGTERM, Who::Ctl));
                 }
             }
         }
@@ -45,7 +45,7 @@ impl Supervisor<'_> {
         match result {
             Ok(generation) => Answer { generation: Some(generation), ..Answer::done() },
             Err(Failure { generation: None, reason }) => {
-                Answer { output: self.before_lines.clone(), ..Answer::failed(reason) }
+                Answer { output: self.before_lines.clone(), ..Answer::failed(reason.to_string()) }
             }
             Err(Failure { generation: Some(number), reason }) => {
                 let tail = self.tails.iter().find(|(of, _)| *of == number).map(|(_, tail)| tail);
@@ -53,7 +53,7 @@ impl Supervisor<'_> {
                 let hindrance = self.hindrances.iter().find(|(of, _)| *of == number);
                 let reason = match hindrance {
                     Some((_, text)) => format!("{reason}; {text}"),
-                    None => reason,
+                    None => reason.to_string(),
                 };
                 Answer { output, ..Answer::failed(reason) }
             }
@@ -115,7 +115,7 @@ impl Supervisor<'_> {
         let given = |held: &Held| SocketStatus {
             name: named(held.name.clone()),
             address: held.address.clone(),
-            protocol: address_of(held).map(|address| protocol(&address).into()),
+            protocol: held.protocol().map(str::to_owned),
             kept: false,
             listening: held.listens(),
             queued: held.queued(),
@@ -147,14 +147,6 @@ impl Supervisor<'_> {
         for connection in std::mem::take(&mut self.stops_asked) {
             self.answer(connection, &answer);
         }
-    }
-}
-
-/// The word of the command line.
-fn protocol(address: &Address) -> &'static str {
-    match address {
-        Address::Inet { transport, .. } => transport.name(),
-        Address::Unix { kind, .. } => kind.scheme(),
     }
 }
 

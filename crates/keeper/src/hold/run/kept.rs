@@ -6,14 +6,11 @@
 use super::Supervisor;
 use crate::hold::keep::set_uid_obstacle;
 use crate::hold::listeners::{Heard, Listeners};
-use crate::hold::log::Step;
+use crate::hold::log::{Step, Warning};
 use crate::hold::program::Program;
 use crate::hold::ready::Ready;
 use crate::hold::unseen::unseen;
 use rustix::fd::{AsFd as _, BorrowedFd};
-
-/// What is told with every reason why nothing is kept.
-const WITHOUT: &str = "it runs without that, and a restart ends the old process before it starts the new one";
 
 impl Supervisor<'_> {
     /// Starts the handler, if listeners are to be kept.
@@ -38,9 +35,9 @@ impl Supervisor<'_> {
         }
         let mut bound = std::mem::take(&mut self.bound);
         bound.retain_mut(|held| held.listen());
-        let given = if bound.is_empty() { "" } else { ", and is given what -l binds by LISTEN_FDS" };
+        let given = !bound.is_empty();
         self.options.sockets.extend(bound);
-        self.tell(&Step::Warning { text: format!("{why}; {WITHOUT}{given}") });
+        self.tell(&Step::Warning(Warning::NotKept { why: why.into(), given }));
     }
 
     /// A program that would lose the rights of its file runs without the filter.
@@ -66,7 +63,7 @@ impl Supervisor<'_> {
             }
             // Not all is kept: a new generation could not bind what is not.
             self.machine.set_overlap(false);
-            self.tell(&Step::Warning { text: format!("{sentence}; {WITHOUT}") });
+            self.tell(&Step::Warning(Warning::NotKept { why: sentence, given: false }));
         }
         if gone {
             self.stop_keeping("what keeps listeners has failed");
@@ -93,11 +90,7 @@ impl Supervisor<'_> {
         if let Some(address) = unseen(&mut generation.tree, |address| listeners.has(number, address)) {
             self.told_unseen = true;
             self.machine.set_overlap(false);
-            let text = format!(
-                "{address} cannot be kept, since the filter does not see how the program listens there (through an \
-                 io_uring, or with 32 bits): have it bound with -l ADDR; {WITHOUT}"
-            );
-            self.tell(&Step::Warning { text });
+            self.tell(&Step::Warning(Warning::NotSeen { address }));
         }
     }
 

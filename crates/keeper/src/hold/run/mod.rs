@@ -11,7 +11,7 @@ use crate::hold::ctl::{Place, Server};
 use crate::hold::generation::Generation;
 use crate::hold::held::Held;
 use crate::hold::listeners::Listeners;
-use crate::hold::log::Step;
+use crate::hold::log::{Step, Warning, Who};
 use crate::hold::notify::Upwards;
 use crate::hold::output::Tail;
 use crate::hold::program::Program;
@@ -161,8 +161,7 @@ impl<'a> Supervisor<'a> {
             }
             // The program matters more.
             Some(Err(error)) => {
-                let text = format!("'inuse ctl' cannot reach this supervisor: {error}");
-                supervisor.tell(&Step::Warning { text });
+                supervisor.tell(&Step::Warning(Warning::NoCtl { error: error.to_string() }));
             }
             None => {}
         }
@@ -228,7 +227,7 @@ impl<'a> Supervisor<'a> {
             watch.take(now)
         });
         if let Some(path) = changed {
-            let who = format!("a change of {}", inuse_rules::address::escape(path.as_os_str().as_bytes()));
+            let who = Who::Change { path: inuse_rules::address::escape(path.as_os_str().as_bytes()) };
             self.handle(Event::Asked(Asker { connection: None, who }));
         }
         if let Some((every, due)) = self.watchdog.filter(|(_, due)| *due <= now) {

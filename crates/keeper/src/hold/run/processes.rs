@@ -6,7 +6,7 @@ use crate::hold::exit::Exit;
 use crate::hold::generation::Generation;
 use crate::hold::held::Held;
 use crate::hold::listeners::Listeners;
-use crate::hold::log::Step;
+use crate::hold::log::{Reason, Step, Who};
 use crate::hold::program::{self, Program};
 use crate::hold::spawn::Refused;
 use crate::hold::supervise::{self, Asker, Event};
@@ -25,7 +25,8 @@ impl Supervisor<'_> {
         match found {
             Ok(program) => self.start(number, program),
             Err(unrunnable) => {
-                self.handle(Event::NotStarted(number, unrunnable.status, unrunnable.reason));
+                let reason = Reason::NotRun { error: unrunnable.reason };
+                self.handle(Event::NotStarted(number, unrunnable.status, reason));
             }
         }
     }
@@ -52,7 +53,7 @@ impl Supervisor<'_> {
                 self.tell(&Step::Started { generation: number, pid });
             }
             Err(error) => {
-                let reason = format!("generation {number} cannot be started: {error}");
+                let reason = Reason::NoProcess { generation: number, error: error.to_string() };
                 self.handle(Event::NotStarted(number, program::NOT_RUNNABLE, reason));
             }
         }
@@ -66,7 +67,7 @@ impl Supervisor<'_> {
                 self.tell(&Step::BeforeRuns);
             }
             Err(error) => {
-                let reason = format!("the command of --before cannot be started: {error}");
+                let reason = Reason::BeforeNotRun { error: error.to_string() };
                 self.handle(Event::BeforeEnded(Some(reason)));
             }
         }
@@ -84,7 +85,8 @@ impl Supervisor<'_> {
         match generation.started(name) {
             Some(Err(Refused::Unrunnable(unrunnable))) => {
                 self.forget(number);
-                self.handle(Event::NotStarted(number, unrunnable.status, unrunnable.reason));
+                let reason = Reason::NotRun { error: unrunnable.reason };
+                self.handle(Event::NotStarted(number, unrunnable.status, reason));
             }
             Some(Err(Refused::NotKept(sentence))) => {
                 let program = generation.program.clone();
@@ -107,16 +109,18 @@ impl Supervisor<'_> {
     pub(super) fn signalled(&mut self, signal: Arrived) {
         let Arrived { number, from_terminal, sender, was_ignored } = signal;
         let hung_up = number == libc::SIGHUP && (from_terminal || self.terminal.is_gone_says(sender));
+        let who = match from_terminal || hung_up {
+            true => Who::Terminal { signal: number },
+            false => Who::Signal { signal: number, sender },
+        };
         match number {
             libc::SIGCHLD => {}
             // The terminal's signals are not for who was told to ignore them; those that somebody sends are.
             _ if (from_terminal || hung_up) && was_ignored => {}
             // Servers that got it too took it for something else than the end.
-            libc::SIGHUP if hung_up => self.handle(Event::Stop(number)),
+            libc::SIGHUP if hung_up => self.handle(Event::Stop(number, who)),
             // A person or a script that sends this wants a restart.
-            libc::SIGHUP => {
-                self.handle(Event::Asked(Asker { connection: None, who: "SIGHUP".into() }));
-            }
+            libc::SIGHUP => self.handle(Event::Asked(Asker { connection: None, who })),
             libc::SIGUSR1 | libc::SIGUSR2 => {
                 if let Some(signal) = Signal::from_named_raw(number) {
                     self.generations.values_mut().for_each(|generation| generation.signal(signal));
@@ -124,7 +128,7 @@ impl Supervisor<'_> {
             }
             _ => {
                 self.sent_by_terminal = from_terminal.then_some(number);
-                self.handle(Event::Stop(number));
+                self.handle(Event::Stop(number, who));
                 self.sent_by_terminal = None;
             }
         }
@@ -197,7 +201,7 @@ impl Supervisor<'_> {
             let ready = generation.is_ready(self.options.ready, &self.options.sockets, listening);
             if let Some((how, warning)) = ready {
                 news.push((generation.number, how));
-                warnings.extend(warning.map(|text| Step::Warning { text }));
+                warnings.extend(warning.map(Step::Warning));
             }
         }
         for (number, how) in news {

@@ -6,9 +6,9 @@
 
 use super::Supervisor;
 use crate::hold::keep::Bind;
-use crate::hold::log::Step;
+use crate::hold::log::{Refused, Step, holders};
 use crate::hold::ready::Ready;
-use inuse_bind::{Asker, Report, WhyOptions};
+use inuse_bind::{Asker, WhyOptions};
 use inuse_rules::{Attempt, Outcome};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 pub(super) struct Asked {
     bind: Bind,
     at: Instant,
-    text: Option<String>,
+    refused: Option<Refused>,
 }
 
 impl Supervisor<'_> {
@@ -41,9 +41,9 @@ impl Supervisor<'_> {
             if bind.address.port().is_some_and(|port| ports.contains(&port)) {
                 continue;
             }
-            let Some(text) = self.taken(number, &bind) else { continue };
+            let Some(refused) = self.taken(number, &bind) else { continue };
             ports.extend(bind.address.port());
-            self.hindered(number, text);
+            self.hindered(number, refused);
         }
     }
 
@@ -63,38 +63,38 @@ impl Supervisor<'_> {
         } else {
             return;
         };
-        let held: Vec<&str> = self.options.sockets.iter().map(|held| held.address.as_str()).collect();
+        let addresses: Vec<String> = self.options.sockets.iter().map(|held| held.address.clone()).collect();
         let text = format!(
             "{what} this very run holds {} for it: for a program that binds for itself leave out -l, or add --keep",
-            held.join(", ")
+            addresses.join(", ")
         );
-        self.hindered(number, text);
+        self.hindered(number, Refused { addresses, text, ..Refused::default() });
     }
 
     /// Tells it, unless it is what was told last, and keeps it for who asked for the restart.
-    fn hindered(&mut self, number: u32, text: String) {
-        if self.told_taken.as_ref() != Some(&text) {
-            self.tell(&Step::Taken { generation: number, text: text.clone() });
-            self.told_taken = Some(text.clone());
-        }
+    fn hindered(&mut self, number: u32, refused: Refused) {
         self.hindrances.retain(|(of, _)| *of != number);
-        self.hindrances.push_back((number, text));
+        self.hindrances.push_back((number, refused.text.clone()));
         if self.hindrances.len() > super::MOST_TAILS {
             self.hindrances.pop_front();
         }
+        if self.told_taken.as_ref() != Some(&refused.text) {
+            self.told_taken = Some(refused.text.clone());
+            self.tell(&Step::Taken { generation: number, refused });
+        }
     }
 
-    fn taken(&mut self, number: u32, bind: &Bind) -> Option<String> {
+    fn taken(&mut self, number: u32, bind: &Bind) -> Option<Refused> {
         let fresh = |asked: &&Asked| asked.bind == *bind && asked.at.elapsed() < GOOD_FOR;
         if let Some(asked) = self.asked_taken.as_ref().filter(fresh) {
-            return asked.text.clone();
+            return asked.refused.clone();
         }
-        let text = self.ask_taken(number, bind);
-        self.asked_taken = Some(Asked { bind: bind.clone(), at: Instant::now(), text: text.clone() });
-        text
+        let refused = self.ask_taken(number, bind);
+        self.asked_taken = Some(Asked { bind: bind.clone(), at: Instant::now(), refused: refused.clone() });
+        refused
     }
 
-    fn ask_taken(&mut self, number: u32, bind: &Bind) -> Option<String> {
+    fn ask_taken(&mut self, number: u32, bind: &Bind) -> Option<Refused> {
         let attempt = Attempt {
             address: bind.address.clone(),
             reuseaddr: bind.reuseaddr,
@@ -130,35 +130,10 @@ impl Supervisor<'_> {
                 bound.join(", ")
             )),
         };
-        Some(said(&report, own))
+        Some(Refused::of(&report, own))
     }
-}
-
-/// The processes that hold what is in the way.
-fn holders(report: &Report) -> BTreeSet<u32> {
-    let sockets = report.diagnosis.verdict.by().iter().filter_map(|&at| report.snapshot.sockets.get(at));
-    sockets.flat_map(|socket| socket.owners.holdings()).map(|holding| holding.pid).collect()
 }
 
 /// What stands in the way is the generation before and its kept listener.
 const OVERLAPS: &str = "That is what this very run keeps: a new address that overlaps with the old one takes 'inuse ctl \
                         stop' and a new start";
-
-/// Who holds it, the cause by name, and what to type; where this run has it itself, only that.
-fn said(report: &Report, own: Option<String>) -> String {
-    let diagnosis = &report.diagnosis;
-    let summary = diagnosis.summary.trim_end_matches('.');
-    let mut text =
-        format!("{} cannot be bound (cause: {}). {summary}", diagnosis.attempt.address, diagnosis.cause);
-    let typed = diagnosis.cures.iter().find(|cure| !cure.commands.is_empty());
-    if let Some(own) = own {
-        text += &format!(". {own}");
-    } else if let Some(cure) = typed.or(diagnosis.cures.first()) {
-        let commands: Vec<String> = cure.commands.iter().map(ToString::to_string).collect();
-        text += &format!(". {}", cure.says.trim_end_matches(['.', ':']));
-        if !commands.is_empty() {
-            text += &format!(": {}", commands.join("; "));
-        }
-    }
-    text
-}

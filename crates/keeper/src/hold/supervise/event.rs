@@ -2,7 +2,7 @@
 
 use super::Time;
 use crate::hold::exit::Exit;
-use crate::hold::log::Step;
+use crate::hold::log::{How, Reason, Step, Who};
 use std::time::Duration;
 
 /// How the supervisor is meant to behave.
@@ -33,8 +33,8 @@ pub struct Rules {
 pub struct Asker {
     /// The connection that waits for an answer.
     pub connection: Option<u64>,
-    /// In words: `inuse ctl`, `SIGHUP`, `a change of src/main.rs`.
-    pub who: String,
+    /// Who that is.
+    pub who: Who,
 }
 
 /// What happened.
@@ -45,17 +45,17 @@ pub enum Event {
     /// Somebody wants a new generation.
     Asked(Asker),
     /// The command before a start ended; what was wrong, if it failed.
-    BeforeEnded(Option<String>),
+    BeforeEnded(Option<Reason>),
     /// The program could not be started at all: the status to end with, and why.
-    NotStarted(u32, u8, String),
+    NotStarted(u32, u8, Reason),
     /// A generation is ready, and how that was seen.
-    Ready(u32, String),
+    Ready(u32, How),
     /// The first process of a generation ended; whether others of it live on.
     Exited(u32, Exit, bool),
     /// The last process of a generation ended after its first one.
     Gone(u32, Exit),
-    /// Everything is to end, since this signal came.
-    Stop(i32),
+    /// Everything is to end, since this signal came, or is as good as come.
+    Stop(i32, Who),
     /// Time passed.
     Tick,
 }
@@ -101,8 +101,8 @@ pub enum Program {
 pub struct Failure {
     /// The generation whose last output tells more; `None`: the command before it.
     pub generation: Option<u32>,
-    /// In a sentence without its full stop.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// What our own supervisor is told (sd_notify(3)).

@@ -11,12 +11,11 @@ mod event;
 mod restart;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use event::{Action, Asker, Event, Failure, Phase, Program, Rules, Tell};
 
 use super::exit::Exit;
-use super::log::Step;
+use super::log::{How, Reason, Step, Who};
 use std::time::Duration;
 
 /// Time since the supervisor began.
@@ -119,7 +118,7 @@ impl Machine {
             Event::Ready(generation, how) => self.ready(generation, how),
             Event::Exited(generation, exit, survivors) => self.exited(generation, exit, survivors),
             Event::Gone(generation, exit) => self.gone(generation, exit),
-            Event::Stop(signal) => self.stop(signal),
+            Event::Stop(signal, who) => self.stop(signal, who),
             Event::Tick => self.tick(),
         }
         std::mem::take(&mut self.actions)
@@ -165,7 +164,7 @@ impl Machine {
         }
     }
 
-    fn ready(&mut self, number: u32, how: String) {
+    fn ready(&mut self, number: u32, how: How) {
         let now = self.now;
         let Some(generation) = self.generation(number) else { return };
         if !matches!(generation.phase, Phase::Starting { .. }) {
@@ -232,7 +231,9 @@ impl Machine {
     fn ended(&mut self, number: u32, phase: Phase, exit: Exit) {
         let started = self.now;
         match phase {
-            Phase::Starting { .. } => self.failed_start(number, words::before_ready(number, exit), exit),
+            Phase::Starting { .. } => {
+                self.failed_start(number, Reason::Ended { generation: number, exit }, exit)
+            }
             Phase::Serving { since } => {
                 self.say(Step::Ended { generation: number, exit });
                 let lived = started.saturating_sub(since);
@@ -240,7 +241,7 @@ impl Machine {
                     Some(Stage::Window(new, _)) if new == number => {
                         self.finish(Err(Failure {
                             generation: Some(number),
-                            reason: words::after_ready(number, exit, lived),
+                            reason: Reason::EndedInWindow { generation: number, exit, lived },
                         }));
                         self.come_back(exit);
                     }
@@ -283,18 +284,23 @@ impl Machine {
         self.comeback = Some(Comeback { due: self.now + pause, rolls_back: false });
     }
 
-    fn stop(&mut self, signal: i32) {
-        let again = self.stopping.is_some();
+    fn stop(&mut self, asked: i32, who: Who) {
         // That a terminal is gone is told by the kernel and by the shell, and the second is no new wish: a program that
         // ends well may no longer be prepared for its signal.
-        if again && signal == libc::SIGHUP {
+        if self.stopping.is_some() && asked == libc::SIGHUP {
             return;
         }
-        if !again {
-            self.say(Step::Stopping { signal });
+        // A good end is asked for, whatever the program calls that; what a person types is passed on as it is.
+        let signal = match asked {
+            libc::SIGTERM | libc::SIGHUP => self.rules.stop_signal,
+            typed => typed,
+        };
+        if self.stopping.is_none() {
+            let runs = self.generations.iter().any(|generation| generation.phase != Phase::Killed);
+            self.say(Step::Stopping { who, signal: runs.then_some(signal) });
             self.act(Action::Tell(Tell::Stopping));
             let of = self.generations.iter().rev().find(|g| !told_to_end(g.phase)).map_or(0, |g| g.number);
-            let none = u8::try_from(signal).map_or(1, |signal| signal.saturating_add(128));
+            let none = Exit::Signal(asked).status();
             self.stopping = Some(Stopping { of, status: none });
             self.comeback = None;
             if self.restart.as_ref().is_some_and(|restart| restart.stage == Stage::Before) {
@@ -303,15 +309,10 @@ impl Machine {
             self.join_all();
             self.finish(match self.restart.as_ref().map(|restart| restart.stage) {
                 Some(Stage::Window(new, _)) => Ok(new),
-                _ => Err(Failure { generation: None, reason: "the supervisor was told to stop".into() }),
+                _ => Err(Failure { generation: None, reason: Reason::Stopping }),
             });
         }
         let until = self.now + self.rules.drain;
-        // A good end is asked for, whatever the program calls that; what a person types is passed on as it is.
-        let signal = match signal {
-            libc::SIGTERM | libc::SIGHUP => self.rules.stop_signal,
-            typed => typed,
-        };
         for at in 0..self.generations.len() {
             let Some(generation) = self.generations.get_mut(at) else { continue };
             let number = generation.number;
@@ -332,7 +333,8 @@ impl Machine {
             let number = generation.number;
             match generation.phase {
                 Phase::Starting { until } if until <= now => {
-                    let reason = words::not_ready(number, now.saturating_sub(generation.began));
+                    let waited = now.saturating_sub(generation.began);
+                    let reason = Reason::NotReady { generation: number, waited };
                     self.late(number, reason);
                 }
                 Phase::Draining { until } if until <= now => {

@@ -1,11 +1,14 @@
 //! A restart, from the asking to the answer.
 
-use super::{Action, Asker, Comeback, Exit, Failure, Machine, Program, Restart, Stage, Step, Stopping, Tell};
+use super::{
+    Action, Asker, Comeback, Exit, Failure, Machine, Program, Reason, Restart, Stage, Step, Stopping, Tell,
+    Who,
+};
 
 impl Machine {
     pub(super) fn asked(&mut self, asker: Asker) {
         if self.stopping.is_some() {
-            let failure = Failure { generation: None, reason: "the supervisor is stopping".into() };
+            let failure = Failure { generation: None, reason: Reason::Stopping };
             return self.act(Action::Answer(asker.connection.into_iter().collect(), Err(failure)));
         }
         match self.restart.as_mut().map(|restart| restart.stage) {
@@ -30,7 +33,7 @@ impl Machine {
     }
 
     fn begin_restart(&mut self, askers: Vec<Asker>) {
-        let who = askers.first().map(|asker| asker.who.clone()).unwrap_or_default();
+        let who = askers.first().map_or(Who::Ctl, |asker| asker.who.clone());
         self.say(Step::Restart { who });
         self.restart = Some(Restart { askers, began: self.now, stage: Stage::Before });
         if self.rules.before {
@@ -39,7 +42,7 @@ impl Machine {
         self.swap();
     }
 
-    pub(super) fn before_ended(&mut self, failure: Option<String>) {
+    pub(super) fn before_ended(&mut self, failure: Option<Reason>) {
         if self.stopping.is_some() || !matches!(self.restart, Some(Restart { stage: Stage::Before, .. })) {
             return;
         }
@@ -77,7 +80,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn not_started(&mut self, number: u32, status: u8, reason: String) {
+    pub(super) fn not_started(&mut self, number: u32, status: u8, reason: Reason) {
         self.generations.retain(|generation| generation.number != number);
         let asked =
             matches!(self.restart, Some(Restart { stage: Stage::Starting(new), .. }) if new == number);
@@ -85,28 +88,28 @@ impl Machine {
             self.failed_start(number, reason, Exit::Code(status));
         } else {
             // It never ran: no pause would change that.
-            self.say(Step::NotStarted { reason });
+            self.say(Step::NotStarted { status, reason });
             self.stopping = Some(Stopping { of: 0, status });
         }
         self.leave_if_done();
     }
 
     /// A generation ended before it was ready.
-    pub(super) fn failed_start(&mut self, number: u32, reason: String, exit: Exit) {
+    pub(super) fn failed_start(&mut self, number: u32, reason: Reason, exit: Exit) {
         self.say(Step::FailedStart { generation: number, reason: reason.clone() });
         self.without_it(number, reason, exit);
     }
 
     /// A generation was not ready in time. It may be answering requests, or hold what only it can put right, so it is
     /// told to end like any other.
-    pub(super) fn late(&mut self, number: u32, reason: String) {
+    pub(super) fn late(&mut self, number: u32, reason: Reason) {
         self.say(Step::FailedStart { generation: number, reason: reason.clone() });
         self.drain(number);
         self.without_it(number, reason, Exit::Signal(self.rules.stop_signal));
     }
 
     /// Goes on without a generation that did not become ready.
-    fn without_it(&mut self, number: u32, reason: String, exit: Exit) {
+    fn without_it(&mut self, number: u32, reason: Reason, exit: Exit) {
         let asked =
             matches!(self.restart, Some(Restart { stage: Stage::Starting(new), .. }) if new == number);
         if asked {

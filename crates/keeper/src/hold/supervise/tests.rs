@@ -17,11 +17,19 @@ fn rules() -> Rules {
 }
 
 fn asked(connection: u64) -> Event {
-    Event::Asked(Asker { connection: Some(connection), who: "a test".into() })
+    Event::Asked(Asker { connection: Some(connection), who: Who::Ctl })
+}
+
+fn stop(signal: i32) -> Event {
+    Event::Stop(signal, Who::Signal { signal, sender: None })
+}
+
+fn before_failed() -> Event {
+    Event::BeforeEnded(Some(Reason::Before { exit: Exit::Code(1) }))
 }
 
 fn ready(generation: u32) -> Event {
-    Event::Ready(generation, "a test".into())
+    Event::Ready(generation, How::Notify)
 }
 
 fn ended(generation: u32, code: u8) -> Event {
@@ -94,7 +102,10 @@ fn a_new_one_that_fails_leaves_the_old_one() {
         (ended(2, 1), "generation 2 ended before it was ready: exit status 1"),
         (killed(2), "generation 2 ended before it was ready: SIGKILL"),
         (ended(2, 0), "generation 2 ended before it was ready: exit status 0"),
-        (Event::NotStarted(2, 127, "x: command not found".into()), "x: command not found"),
+        (
+            Event::NotStarted(2, 127, Reason::NotRun { error: "x: command not found".into() }),
+            "x: command not found",
+        ),
     ] {
         let refused = format!("refuse [7] {words}");
         let expect = [refused.as_str(), "tell Ready"];
@@ -366,7 +377,7 @@ fn a_program_that_ends_well_ends_the_supervisor_unless_files_are_watched() {
 
 #[test]
 fn a_command_that_is_not_there_ends_at_once() {
-    let missing = Event::NotStarted(1, 127, "x: command not found".into());
+    let missing = Event::NotStarted(1, 127, Reason::NotRun { error: "x: command not found".into() });
     play(rules(), &[(0, Event::Begin, &["spawn 1 Fresh"]), (1, missing, &["exit 127"])]);
 }
 
@@ -375,16 +386,16 @@ fn stopping_passes_the_signal_on_and_ends_with_the_programs_status() {
     play(
         rules(),
         &served(&[
-            (4000, Event::Stop(libc::SIGINT), &["tell Stopping", "signal 1 2"]),
+            (4000, stop(libc::SIGINT), &["tell Stopping", "signal 1 2"]),
             (4100, asked(7), &["refuse [7] the supervisor is stopping"]),
-            (4200, Event::Stop(libc::SIGINT), &["signal 1 2"]),
+            (4200, stop(libc::SIGINT), &["signal 1 2"]),
             (4300, ended(1, 5), &["exit 5"]),
         ]),
     );
     play(
         rules(),
         &served(&[
-            (4000, Event::Stop(libc::SIGTERM), &["tell Stopping", "signal 1 15"]),
+            (4000, stop(libc::SIGTERM), &["tell Stopping", "signal 1 15"]),
             (14_000, Event::Tick, &["kill 1"]),
             (14_001, killed(1), &["exit 137"]),
         ]),
@@ -393,14 +404,14 @@ fn stopping_passes_the_signal_on_and_ends_with_the_programs_status() {
     play(
         rules(),
         &served(&[
-            (4000, Event::Stop(libc::SIGHUP), hung_up),
-            (4001, Event::Stop(libc::SIGHUP), &[]),
-            (4002, Event::Stop(libc::SIGTERM), &["signal 1 15"]),
+            (4000, stop(libc::SIGHUP), hung_up),
+            (4001, stop(libc::SIGHUP), &[]),
+            (4002, stop(libc::SIGTERM), &["signal 1 15"]),
             (4100, ended(1, 0), &["exit 0"]),
         ]),
     );
-    let stop: &[&str] = &["tell Stopping", "exit 143"];
-    play(rules(), &served(&[(4000, killed(1), &[]), (4001, Event::Stop(libc::SIGTERM), stop)]));
+    let exits: &[&str] = &["tell Stopping", "exit 143"];
+    play(rules(), &served(&[(4000, killed(1), &[]), (4001, stop(libc::SIGTERM), exits)]));
 }
 
 #[test]
@@ -421,8 +432,8 @@ fn every_end_is_asked_for_by_the_signal_of_the_program() {
                 Event::Tick,
                 &["signal 3 3", "refuse [8] generation 3 was not ready within 60 s", "tell Ready"],
             ),
-            (69_000, Event::Stop(libc::SIGTERM), &["tell Stopping", "signal 2 3", "signal 3 3"]),
-            (69_500, Event::Stop(libc::SIGINT), &["signal 2 2", "signal 3 2"]),
+            (69_000, stop(libc::SIGTERM), &["tell Stopping", "signal 2 3", "signal 3 3"]),
+            (69_500, stop(libc::SIGINT), &["signal 2 2", "signal 3 2"]),
         ]),
     );
 }
@@ -439,21 +450,16 @@ fn the_command_before_comes_first_and_its_failure_changes_nothing() {
             (3000, Event::Tick, &["proven 1"]),
             (4000, asked(7), &["before"]),
             (4500, asked(8), &[]),
-            (5000, Event::BeforeEnded(Some("it failed".into())), &["refuse [7] it failed", "before"]),
+            (5000, before_failed(), &["refuse [7] the command of --before failed: exit status 1", "before"]),
             (
                 6000,
-                Event::Stop(libc::SIGTERM),
-                &[
-                    "tell Stopping",
-                    "kill before",
-                    "refuse [8] the supervisor was told to stop",
-                    "signal 1 15",
-                ],
+                stop(libc::SIGTERM),
+                &["tell Stopping", "kill before", "refuse [8] the supervisor is stopping", "signal 1 15"],
             ),
             (6100, ended(1, 0), &["exit 0"]),
         ],
     );
-    let failed = Event::BeforeEnded(Some("it failed".into()));
+    let failed = before_failed();
     play(rules.clone(), &[(0, Event::Begin, &["before"]), (500, failed.clone(), &["exit 1"])]);
     let watched = Rules { watched: true, ..rules };
     play(watched, &[(0, Event::Begin, &["before"]), (500, failed, &[]), (900, asked(1), &["before"])]);

@@ -1,15 +1,39 @@
 //! What a supervisor tells: one step, one line.
 //!
-//! Here are the steps and their sentences. When they happened, in which zone and whether as text or JSON, is
-//! the view's.
+//! Here are the steps, what each of them knows, and their sentences. When they happened, in which zone and whether as
+//! text or JSON, is the view's.
+
+mod part;
+mod warning;
+
+pub(super) use part::holders;
+pub use part::{How, Reason, Refused, Who};
+pub use warning::Warning;
 
 use super::exit::Exit;
 use std::fmt;
 use std::time::Duration;
 
-/// Something that happened.
+/// Gives each variant of an enum its stable word. A variant without one does not compile, so the list is complete.
+macro_rules! words {
+    ($of:ident, $function:ident, $list:ident: $($variant:ident $word:literal,)*) => {
+        impl $of {
+            /// Every word of these.
+            pub const $list: &[&str] = &[$($word),*];
+
+            /// A stable word for it.
+            pub fn $function(&self) -> &'static str {
+                match self {
+                    $($of::$variant { .. } => $word,)*
+                }
+            }
+        }
+    };
+}
+use words;
+
+/// Something that happened. A view tells every one of them, so a new one is news to all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Step {
     /// An address is held.
     Holds {
@@ -17,6 +41,15 @@ pub enum Step {
         name: String,
         /// The address, with the port that was chosen.
         address: String,
+        /// `tcp`, `udp`, `unix`, `unix-dgram` or `unix-seqpacket`; `None` for another family.
+        protocol: Option<&'static str>,
+    },
+    /// An address cannot be held, so that nothing is started.
+    NotBound(Refused),
+    /// The supervisor cannot be set up, so that nothing is started.
+    NotSetUp {
+        /// Why.
+        error: String,
     },
     /// Where `inuse ctl` reaches this supervisor.
     Reachable {
@@ -36,6 +69,8 @@ pub enum Step {
         generation: u32,
         /// Where.
         address: String,
+        /// As in [`Step::Holds`].
+        protocol: &'static str,
         /// It is the listener of an earlier generation, or one that was bound for the program.
         adopted: bool,
     },
@@ -52,15 +87,15 @@ pub enum Step {
     Taken {
         /// Which.
         generation: u32,
-        /// Where, by whom, and what helps: a sentence.
-        text: String,
+        /// Where, by whom, and what helps.
+        refused: Refused,
     },
     /// A generation is ready.
     Ready {
         /// Which.
         generation: u32,
         /// How that was seen.
-        how: String,
+        how: How,
         /// Since its start.
         after: Duration,
     },
@@ -103,12 +138,12 @@ pub enum Step {
     /// A restart begins.
     Restart {
         /// Who asked.
-        who: String,
+        who: Who,
     },
     /// A restart was asked for while one is under way.
     Joined {
         /// Who asked.
-        who: String,
+        who: Who,
     },
     /// A restart came to its end.
     Restarted {
@@ -120,19 +155,21 @@ pub enum Step {
     /// A restart did not.
     RestartFailed {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// A generation failed before it was ready.
     FailedStart {
         /// Which.
         generation: u32,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// The program cannot be started.
     NotStarted {
+        /// The status to end with, as shells have it.
+        status: u8,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// The generation before is started again.
     RolledBack {
@@ -144,7 +181,7 @@ pub enum Step {
     /// The command before a start failed.
     BeforeFailed {
         /// How.
-        reason: String,
+        reason: Reason,
     },
     /// A program that crashed is started again.
     ComesBack {
@@ -160,50 +197,49 @@ pub enum Step {
     WaitsForChange,
     /// Everything ends.
     Stopping {
-        /// The signal that said so.
-        signal: i32,
+        /// Who asked.
+        who: Who,
+        /// What the program is sent; `None`: nothing runs.
+        signal: Option<i32>,
     },
     /// What may become trouble.
-    Warning {
-        /// In a sentence.
-        text: String,
-    },
+    Warning(Warning),
+}
+
+words! {
+    Step, event, EVENTS:
+    Holds "holds",
+    NotBound "not-bound",
+    NotSetUp "not-set-up",
+    Reachable "reachable",
+    Started "started",
+    Listens "listens",
+    QueueRaised "queue-raised",
+    Taken "taken",
+    Ready "ready",
+    Forked "forked",
+    LeftBehind "left-behind",
+    Draining "draining",
+    DrainOver "drain-over",
+    TooManyDraining "too-many-draining",
+    Ended "ended",
+    Restart "restart",
+    Joined "joined",
+    Restarted "restarted",
+    RestartFailed "restart-failed",
+    FailedStart "failed-start",
+    NotStarted "not-started",
+    RolledBack "rolled-back",
+    BeforeRuns "before",
+    BeforeFailed "before-failed",
+    ComesBack "comes-back",
+    GaveUp "gave-up",
+    WaitsForChange "waits-for-change",
+    Stopping "stopping",
+    Warning "warning",
 }
 
 impl Step {
-    /// A stable word for it.
-    pub fn event(&self) -> &'static str {
-        match self {
-            Step::Holds { .. } => "holds",
-            Step::Reachable { .. } => "reachable",
-            Step::Started { .. } => "started",
-            Step::Listens { .. } => "listens",
-            Step::QueueRaised { .. } => "queue-raised",
-            Step::Ready { .. } => "ready",
-            Step::Forked { .. } => "forked",
-            Step::LeftBehind { .. } => "left-behind",
-            Step::Draining { .. } => "draining",
-            Step::DrainOver { .. } => "drain-over",
-            Step::TooManyDraining { .. } => "too-many-draining",
-            Step::Ended { .. } => "ended",
-            Step::Restart { .. } => "restart",
-            Step::Joined { .. } => "joined",
-            Step::Restarted { .. } => "restarted",
-            Step::RestartFailed { .. } => "restart-failed",
-            Step::FailedStart { .. } => "failed-start",
-            Step::NotStarted { .. } => "not-started",
-            Step::RolledBack { .. } => "rolled-back",
-            Step::BeforeRuns => "before",
-            Step::BeforeFailed { .. } => "before-failed",
-            Step::Taken { .. } => "taken",
-            Step::ComesBack { .. } => "comes-back",
-            Step::GaveUp { .. } => "gave-up",
-            Step::WaitsForChange => "waits-for-change",
-            Step::Stopping { .. } => "stopping",
-            Step::Warning { .. } => "warning",
-        }
-    }
-
     /// The generation that it is about.
     pub fn generation(&self) -> Option<u32> {
         match self {
@@ -220,6 +256,8 @@ impl Step {
             | Step::Restarted { generation, .. }
             | Step::FailedStart { generation, .. }
             | Step::RolledBack { generation } => Some(*generation),
+            Step::RestartFailed { reason } | Step::NotStarted { reason, .. } => reason.generation(),
+            Step::Warning(warning) => warning.generation(),
             _ => None,
         }
     }
@@ -228,14 +266,16 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Holds { name, address } if name == super::UNNAMED => write!(f, "{address} is held"),
-            Step::Holds { name, address } => write!(f, "{address} is held as {name}"),
+            Step::Holds { name, address, .. } if name == super::UNNAMED => write!(f, "{address} is held"),
+            Step::Holds { name, address, .. } => write!(f, "{address} is held as {name}"),
+            Step::NotBound(refused) => write!(f, "nothing is started: {refused}"),
+            Step::NotSetUp { error } => write!(f, "the supervisor cannot be set up: {error}"),
             Step::Reachable { name } => write!(f, "'inuse ctl --name {name}' reaches this supervisor"),
             Step::Started { generation, pid } => write!(f, "generation {generation} started, pid {pid}"),
-            Step::Listens { generation, address, adopted: false } => {
+            Step::Listens { generation, address, adopted: false, .. } => {
                 write!(f, "generation {generation} listens on {address}, which is kept from now on")
             }
-            Step::Listens { generation, address, adopted: true } => {
+            Step::Listens { generation, address, adopted: true, .. } => {
                 write!(f, "generation {generation} listens on {address}, as it was kept")
             }
             Step::QueueRaised { address, from, to } => {
@@ -244,7 +284,7 @@ impl fmt::Display for Step {
             Step::Ready { generation, how, after } => {
                 write!(f, "generation {generation} is ready after {}: {how}", seconds(*after))
             }
-            Step::Taken { generation, text } => write!(f, "generation {generation}: {text}"),
+            Step::Taken { generation, refused } => write!(f, "generation {generation}: {refused}"),
             Step::Forked { generation } => {
                 write!(f, "generation {generation} went into the background and is followed there")
             }
@@ -275,20 +315,24 @@ impl fmt::Display for Step {
                 write!(f, "restarted: generation {generation} serves, {} after the asking", seconds(*took))
             }
             Step::RestartFailed { reason } => write!(f, "the restart failed: {reason}"),
-            Step::FailedStart { reason, .. } | Step::NotStarted { reason } => f.write_str(reason),
+            Step::FailedStart { reason, .. }
+            | Step::NotStarted { reason, .. }
+            | Step::BeforeFailed { reason } => reason.fmt(f),
             Step::RolledBack { generation } => {
                 write!(f, "the program that served before comes back as generation {generation}")
             }
             Step::BeforeRuns => f.write_str("the command of --before runs"),
-            Step::BeforeFailed { reason } => f.write_str(reason),
             Step::ComesBack { after } => write!(f, "it is started again in {}", seconds(*after)),
             Step::GaveUp { failures: 1 } => f.write_str("it failed and is not started again"),
             Step::GaveUp { failures } => {
                 write!(f, "it failed {failures} times in a row and is not started again")
             }
             Step::WaitsForChange => f.write_str("nothing runs until a watched file changes"),
-            Step::Stopping { signal } => write!(f, "stopping ({})", Exit::Signal(*signal)),
-            Step::Warning { text } => f.write_str(text),
+            Step::Stopping { who, signal: None } => write!(f, "stopping, asked for by {who}"),
+            Step::Stopping { who, signal: Some(signal) } => {
+                write!(f, "stopping, asked for by {who}; the program is sent {}", Exit::Signal(*signal))
+            }
+            Step::Warning(warning) => warning.fmt(f),
         }
     }
 }

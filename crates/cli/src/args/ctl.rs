@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 /// Some uses.
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  inuse ctl                        how things are
+  inuse ctl                        how things are, or of several supervisors which there are
   inuse ctl restart                a new process, without a gap; waits until it serves
   inuse ctl restart --name web     where several supervisors run";
 

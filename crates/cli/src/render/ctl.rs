@@ -1,10 +1,22 @@
 //! What a supervisor answered, for people. Its JSON form is the answer itself.
 
-use inuse_keeper::hold::ctl::protocol::{Answer, Status};
+use inuse_keeper::hold::ctl::protocol::{Answer, Status, Supervisor};
+use inuse_rules::address::escape;
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr as _;
 
-/// An answer that says that all is well.
-pub fn text(answer: &Answer) -> String {
+/// Between columns.
+const GAP: &str = "  ";
+
+/// The longest command line in a table, and what is left of it on the narrowest terminal.
+const COMMAND: usize = 60;
+const NARROWEST: usize = 12;
+
+/// An answer that says that all is well; `columns`: those of the terminal.
+pub fn text(answer: &Answer, columns: Option<usize>) -> String {
+    if !answer.supervisors.is_empty() {
+        return table(&answer.supervisors, columns);
+    }
     if let Some(status) = &answer.status {
         return overview(status);
     }
@@ -13,6 +25,53 @@ pub fn text(answer: &Answer) -> String {
         (None, Some(status)) => format!("stopped; exit status {status}\n"),
         (None, None) => "done\n".into(),
     }
+}
+
+/// Supervisors, a line each; nothing where there is none. Command lines are cut so that a line fits the terminal.
+pub fn table(supervisors: &[Supervisor], columns: Option<usize>) -> String {
+    if supervisors.is_empty() {
+        return String::new();
+    }
+    let row = |one: &Supervisor| {
+        let (addresses, command) = match one.answers {
+            true => (addresses(&one.addresses), one.command.join(" ")),
+            false => ("?".into(), "(does not answer)".into()),
+        };
+        [escape(one.name.as_bytes()), one.pid.to_string(), addresses, command]
+    };
+    let head = ["NAME", "PID", "ADDRESSES", "COMMAND"].map(str::to_owned);
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(supervisors.iter().map(row)).collect();
+    let widest = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let (name, pid, address) = (widest(0), widest(1), widest(2));
+    let before = name + pid + address + 3 * GAP.len();
+    let left = columns.map_or(COMMAND, |columns| columns.saturating_sub(before).clamp(NARROWEST, COMMAND));
+    let mut text = String::new();
+    for [one, number, at, command] in &rows {
+        let spaces = |text: &str, to: usize| " ".repeat(to.saturating_sub(text.width()));
+        let (one_to, at_to) = (spaces(one, name), spaces(at, address));
+        let command = cut(command, left);
+        let _ = writeln!(text, "{one}{one_to}{GAP}{number:>pid$}{GAP}{at}{at_to}{GAP}{command}");
+    }
+    text
+}
+
+/// The first of them, and how many more.
+fn addresses(all: &[String]) -> String {
+    match all {
+        [] => "-".into(),
+        [one] => one.clone(),
+        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+    }
+}
+
+/// Text that is escaped already.
+fn cut(text: &str, at_most: usize) -> String {
+    if text.chars().count() <= at_most {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(at_most.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
 }
 
 /// The last lines of what failed.
@@ -93,6 +152,35 @@ mod tests {
     use inuse_keeper::hold::ctl::protocol::{GenerationStatus, SocketStatus};
 
     #[test]
+    fn several_are_a_table() {
+        let one = |name: &str, pid, addresses: &[&str], command: &str| Supervisor {
+            name: name.into(),
+            pid,
+            answers: !command.is_empty(),
+            addresses: addresses.iter().map(|address| (*address).into()).collect(),
+            command: command.split(' ').map(str::to_owned).collect(),
+        };
+        let them = [
+            one(
+                "web",
+                70,
+                &["tcp/[::]:80", "tcp/[::1]:81", "unix:/a"],
+                "./server --config a-rather-long-name.toml",
+            ),
+            one("web-2", 4_000_000, &[], "a\\u{1b}b 1"),
+            one("db\u{1b}", 71, &[], ""),
+        ];
+        assert_eq!(
+            table(&them, Some(70)),
+            "NAME          PID  ADDRESSES               COMMAND\n\
+             web            70  tcp/[::]:80 and 2 more  ./server --config a-rather…\n\
+             web-2     4000000  -                       a\\u{1b}b 1\n\
+             db\\u{1b}       71  ?                       (does not answer)\n"
+        );
+        assert_eq!(table(&[], None), "");
+    }
+
+    #[test]
     fn an_overview() {
         let status = Status {
             name: "server".into(),
@@ -127,7 +215,7 @@ mod tests {
         };
         let answer = Answer { status: Some(status), ..Answer::done() };
         assert_eq!(
-            text(&answer),
+            text(&answer, None),
             "server (pid 70), for 2 min, restarting\n  runs   ./server -v\n  holds  tcp/[::]:80 as web, given; \
              generations 2, 3 have it, 2 waiting\n  holds  udp/0.0.0.0:53, kept; generation 3 has it\n  holds  \
              tcp/127.0.0.1:81, kept; no generation has it\n  generation 3: serving for 9 s, pid 71 and 4 more; it says: busy\n"

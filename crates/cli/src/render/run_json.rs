@@ -111,7 +111,7 @@ fn fields(step: &Step) -> Fields {
         }
         Step::NotBound(refused) | Step::Taken { refused, .. } => none.refused(refused),
         Step::NotSetUp { error } => none.with("error", error),
-        Step::Reachable { name } => none.with("name", name),
+        Step::Reachable { name, wanted } => none.with("name", name).with("wanted", wanted),
         Step::Started { pid, .. } => none.with("pid", pid),
         Step::Listens { address, protocol, adopted, .. } => {
             none.with("address", address).with("protocol", protocol).with("adopted", adopted)

@@ -69,7 +69,7 @@ fn samples() -> Vec<Step> {
         Step::NotBound(refused()),
         Step::NotBound(Refused { addresses: vec![address()], text: text(), ..Refused::default() }),
         Step::NotSetUp { error: text() },
-        Step::Reachable { name: text() },
+        Step::Reachable { name: text(), wanted: Some(text()) },
         Step::Started { generation, pid: 70 },
         Step::Listens { generation, address: address(), protocol: "tcp", adopted: true },
         Step::QueueRaised { address: address(), from: 5, to: 4096 },

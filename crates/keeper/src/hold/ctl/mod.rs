@@ -33,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Server {
     socket: OwnedFd,
+    name: String,
     path: PathBuf,
     connections: Vec<Connection>,
     next: u64,
@@ -55,10 +56,13 @@ pub(super) struct Asked {
 }
 
 impl Server {
-    /// Listens in that place, where it also removes what others left that were killed.
+    /// Listens in that place, where it also removes what others left that were killed. Where another one has the name
+    /// it gets a number behind it: a name is of one only, and for as long as that lives.
     pub(super) fn open(place: &Place, name: &str) -> io::Result<Server> {
         client::clear(place);
-        let path = place.path(name, std::process::id());
+        let _lock = place.lock();
+        let name = place.free_name(name)?;
+        let path = place.path(&name, std::process::id());
         if client::answers(&path) {
             return Err(Errno::ADDRINUSE.into());
         }
@@ -70,7 +74,12 @@ impl Server {
         bind(&socket, &SocketAddrUnix::new(&unnamed)?)?;
         listen(&socket, i32::try_from(MOST).unwrap_or(16))?;
         std::fs::rename(&unnamed, &path)?;
-        Ok(Server { socket, path, connections: Vec::new(), next: 1 })
+        Ok(Server { socket, name, path, connections: Vec::new(), next: 1 })
+    }
+
+    /// The name by which it is found.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// What to wait on.

@@ -3,12 +3,15 @@
 //! That is `$XDG_RUNTIME_DIR`, else `/run/user/UID`, else a directory in `/tmp` that must be proven to be the
 //! user's own and closed to everybody else.
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, mkdirat, statat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, mkdirat, open, statat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The longest name of a supervisor: a unix path has 107 bytes.
 const LONGEST_NAME: usize = 40;
@@ -48,6 +51,32 @@ impl Place {
     /// The path for a supervisor.
     pub(in crate::hold) fn path(&self, name: &str, pid: u32) -> PathBuf {
         self.0.join(format!("{name}.{pid}{SUFFIX}"))
+    }
+
+    /// While this is open nobody else takes a name. Whoever has it for longer than it takes to take one is stopped, and
+    /// not waited for.
+    pub(super) fn lock(&self) -> Option<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = open(&self.0, flags, Mode::empty()).ok()?;
+        for _ in 0..100 {
+            if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Some(folder);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// The name, or the first of `name-2`, `name-3`, … that nobody has.
+    pub(super) fn free_name(&self, name: &str) -> io::Result<String> {
+        let taken: BTreeSet<String> = self.all()?.into_iter().map(|one| one.name).collect();
+        let numbered = |number: usize| {
+            let number = format!("-{number}");
+            let kept: String = name.chars().take(LONGEST_NAME.saturating_sub(number.len())).collect();
+            kept + &number
+        };
+        let mut names = std::iter::once(name.to_owned()).chain((2..).map(numbered));
+        Ok(names.find(|name| !taken.contains(name)).unwrap_or_default())
     }
 
     /// Every socket that stands there.
@@ -129,6 +158,27 @@ mod tests {
         for wrong in ["web.12", "web.ctl", "web.x.ctl", ".ctl", "web.12.ctl.old"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_is_of_one_only() {
+        let place = Place(std::env::temp_dir().join(format!("inuse-names-{}", std::process::id())));
+        private(&place.0).expect("a place");
+        let check = |name: &str, expect: &str| {
+            let free = place.free_name(name).expect("a place");
+            assert_eq!(free, expect);
+            std::fs::write(place.path(&free, 70), "").expect("a file");
+        };
+        check("web", "web");
+        check("web", "web-2");
+        check("web-2", "web-2-2");
+        check("web", "web-3");
+        std::fs::remove_file(place.path("web-2", 70)).expect("it was ours");
+        check("web", "web-2");
+        let long = "x".repeat(LONGEST_NAME);
+        check(&long, &long);
+        check(&long, &(long[2..].to_owned() + "-2"));
+        std::fs::remove_dir_all(&place.0).expect("it was ours");
     }
 
     #[test]

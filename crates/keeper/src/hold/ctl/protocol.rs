@@ -56,6 +56,24 @@ pub struct Answer {
     /// How things are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
+    /// Those of whom one is to be named. No supervisor says this: who asks finds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supervisors: Vec<Supervisor>,
+}
+
+/// One of several supervisors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// Its name.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// It says how it is; if not, what follows is not known.
+    pub answers: bool,
+    /// The addresses that it holds.
+    pub addresses: Vec<String>,
+    /// The command line that it runs, escaped.
+    pub command: Vec<String>,
 }
 
 /// How things are with a supervisor.

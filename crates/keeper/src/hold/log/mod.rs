@@ -55,6 +55,8 @@ pub enum Step {
     Reachable {
         /// Its name.
         name: String,
+        /// The name that it was to have, and that another one has.
+        wanted: Option<String>,
     },
     /// A generation was started.
     Started {
@@ -270,7 +272,15 @@ impl fmt::Display for Step {
             Step::Holds { name, address, .. } => write!(f, "{address} is held as {name}"),
             Step::NotBound(refused) => write!(f, "nothing is started: {refused}"),
             Step::NotSetUp { error } => write!(f, "the supervisor cannot be set up: {error}"),
-            Step::Reachable { name } => write!(f, "'inuse ctl --name {name}' reaches this supervisor"),
+            Step::Reachable { name, wanted: None } => {
+                write!(f, "'inuse ctl --name {name}' reaches this supervisor")
+            }
+            Step::Reachable { name, wanted: Some(wanted) } => {
+                write!(
+                    f,
+                    "'inuse ctl --name {name}' reaches this supervisor; another one has the name {wanted}"
+                )
+            }
             Step::Started { generation, pid } => write!(f, "generation {generation} started, pid {pid}"),
             Step::Listens { generation, address, adopted: false, .. } => {
                 write!(f, "generation {generation} listens on {address}, which is kept from now on")

@@ -44,7 +44,7 @@ const READ: [i32; 7] =
 /// What is to be supervised, and how.
 #[derive(Debug)]
 pub struct Options {
-    /// The supervisor's name, for `inuse ctl`.
+    /// The supervisor's name, for `inuse ctl`. Where another one has it, a number comes behind it.
     pub name: String,
     /// The program and its arguments; not empty.
     pub command: Vec<OsString>,
@@ -155,9 +155,10 @@ impl<'a> Supervisor<'a> {
         };
         match server {
             Some(Ok(server)) => {
+                let name = server.name().to_owned();
+                let wanted = std::mem::replace(&mut supervisor.options.name, name.clone());
                 supervisor.server = Some(server);
-                let name = supervisor.options.name.clone();
-                supervisor.tell(&Step::Reachable { name });
+                supervisor.tell(&Step::Reachable { wanted: (wanted != name).then_some(wanted), name });
             }
             // The program matters more.
             Some(Err(error)) => {

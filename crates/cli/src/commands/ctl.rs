@@ -42,7 +42,7 @@ pub fn run(args: &CtlArgs, output: &mut Output) -> ExitStatus {
             (Answer { supervisors, ..Answer::failed(error) }, status)
         }
     };
-    let width = output.terminal();
+    let width = output.columns();
     if args.json {
         output.data(&answer.line());
     } else if let Some(error) = &answer.error {

@@ -218,11 +218,11 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
     let seen = owners::find_all(&mut wanted, &FindOptions { beyond_processes: false, ..plain });
     let mut first_blind = seen.blind;
     let mut found = seen.found;
-    if !found.others().is_empty() {
+    if found.others().len() > 0 {
         let there = still_there(asked, filter);
         found.settle(|inode| there.as_ref().is_none_or(|there| there.binary_search(&inode).is_ok()));
         let me = rustix::process::geteuid().as_raw();
-        wanted.retain(|wanted| match found.others().get(&wanted.inode) {
+        wanted.retain(|wanted| match found.other(wanted.inode) {
             Some(Ownership::NotAsked) => true,
             // A process of the same user shows; if the socket's does not, it is not merely in a table.
             Some(Ownership::Hidden) => wanted.uid == Some(me),
@@ -238,8 +238,8 @@ fn own(table: &mut Table, asked: &mut [SockDiag], filter: &Filter) {
         }
     }
     table.owners_blind = first_blind;
-    if found.others().values().any(|owner| *owner == Ownership::Gone) {
-        table.rows.retain(|row| found.others().get(&row.inode) != Some(&Ownership::Gone));
+    if found.others().any(|(_, owner)| *owner == Ownership::Gone) {
+        table.rows.retain(|row| found.other(row.inode) != Some(&Ownership::Gone));
     }
     table.owners = found;
 }

@@ -7,6 +7,7 @@
 
 mod layout;
 
+use super::json::no_owner;
 use crate::output::Output;
 use anstyle::Style;
 use inuse_bind::table::{Filter, Row, Table, program};
@@ -18,7 +19,8 @@ use inuse_rules::address::{Address, UnixName, escape};
 use inuse_rules::cure::Command;
 use inuse_rules::owner::{NoOwner, Ownership, Process};
 use layout::Layout;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 const HEADING: Style = Style::new().bold();
 
@@ -46,7 +48,7 @@ const MANY_NULS: usize = 4;
 /// Text that is written at once.
 const CHUNK: usize = 32 * 1024;
 
-type Cells = [String; HEAD.len()];
+type Cells<'a> = [&'a str; HEAD.len()];
 
 /// Writes the table; nothing where there is no row.
 pub fn table(table: &Table, verbose: bool, output: &mut Output) {
@@ -62,16 +64,17 @@ pub fn write(table: &Table, verbose: bool, columns: Option<usize>, out: &mut dyn
     }
     // Made twice rather than kept: there may be a hundred thousand of them.
     let detail = Detail { states: table.rows.iter().any(|row| !row.serves()), verbose };
+    let mut names = Names::new(table);
     let mut layout = Layout::default();
-    for line in lines(table, verbose) {
-        let inet = line.first().is_some_and(|row| row.address.port().is_some());
-        layout.take(&cells(table, &line, detail), inet);
+    for rows in lines(table, verbose) {
+        let inet = rows.0.address.port().is_some();
+        layout.take(&Line::new(table, &rows, detail, &mut names).cells(), inet);
     }
     layout.fit(columns);
     let mut text = String::new();
-    layout.write(&HEAD.map(String::from), true, &mut text);
-    for line in lines(table, verbose) {
-        layout.write(&cells(table, &line, detail), false, &mut text);
+    layout.write(&HEAD, true, &mut text);
+    for rows in lines(table, verbose) {
+        layout.write(&Line::new(table, &rows, detail, &mut names).cells(), false, &mut text);
         if text.len() > CHUNK {
             out(&text);
             text.clear();
@@ -102,7 +105,9 @@ pub fn closing(seen: &Seen<Table>, filter: &Filter, as_root: &Command) -> Vec<St
             false => format!("nothing listens{widened}"),
         });
     }
-    let hidden = table.rows.iter().filter(|row| table.owner(row) == Ownership::Hidden).count();
+    let hides = table.owners.others().any(|(_, owner)| *owner == Ownership::Hidden);
+    let hidden = |row: &Row| hides && table.owner(row) == Ownership::Hidden;
+    let hidden = table.rows.iter().filter(hidden).count();
     let root = rustix::process::geteuid().is_root();
     let (whose, remedy) =
         if root { ("", String::new()) } else { (" of other users", format!("; to see them: {as_root}")) };
@@ -128,16 +133,17 @@ fn sockets(count: usize) -> String {
     if count == 1 { "1 socket".into() } else { format!("{count} sockets") }
 }
 
-/// Rows that make one line: of one address, waiting for others, by the same programs; each alone, where that is
-/// asked for.
-fn lines(table: &Table, alone: bool) -> impl Iterator<Item = Vec<Row>> {
+/// A row and the others that stand in its line: of one address, waiting for others, by the same programs; each alone,
+/// where that is asked for.
+fn lines(table: &Table, alone: bool) -> impl Iterator<Item = (Row, Vec<Row>)> {
     let mut rows = table.rows.iter().peekable();
     std::iter::from_fn(move || {
-        let mut line = vec![rows.next()?];
-        while let Some(row) = rows.next_if(|row| !alone && same_service(table, &line[0], row)) {
-            line.push(row);
+        let first = rows.next()?;
+        let mut more = Vec::new();
+        while let Some(row) = rows.next_if(|row| !alone && same_service(table, &first, row)) {
+            more.push(row);
         }
-        Some(line)
+        Some((first, more))
     })
 }
 
@@ -157,45 +163,121 @@ fn same_service(table: &Table, a: &Row, b: &Row) -> bool {
         && named(a) == named(b)
 }
 
-fn cells(table: &Table, rows: &[Row], detail: Detail) -> Cells {
-    let Some(row) = rows.first() else { return Cells::default() };
-    let mut holders: Vec<(u32, Option<&Process>)> = rows.iter().flat_map(|row| table.holders(row)).collect();
-    holders.sort_by_key(|(pid, _)| *pid);
-    holders.dedup_by_key(|(pid, _)| *pid);
-    let (address, proto) = match &row.address {
-        Address::Inet { transport, .. } => (local(table, row), transport.name()),
-        Address::Unix { kind, name } => (unix(name), kind.scheme()),
-    };
-    let state = if detail.states { row.state.name() } else { "" };
-    let own = |number: Option<u64>| match detail.verbose {
-        true => number.map_or("-".into(), |number| number.to_string()),
-        false => String::new(),
-    };
-    let remote = row.remote.map(|remote| remote.to_string());
-    [
-        proto.into(),
-        address,
-        remote.unwrap_or_default(),
-        state.into(),
-        own(Some(row.recv_q.into())),
-        own(Some(row.send_q.into())),
-        own(row.uid.map(u64::from)),
-        own(Some(row.inode).filter(|&inode| inode != 0)),
-        pids(table, row, &holders),
-        users(row, &holders),
-        programs(table, rows, &holders),
-        each(&holders, |process| process.unit.as_ref().map(|unit| escape(unit.name.as_bytes()))),
-        each(&holders, |process| {
-            let container = process.container.as_ref()?;
-            let short = if container.id.len() == 64 {
-                &container.id.as_bytes()[..12]
-            } else {
-                container.id.as_bytes()
-            };
-            Some(format!("{}:{}", container.runtime.name(), escape(short)))
-        }),
-        netns(table, row),
-    ]
+/// What a line says, in words.
+struct Line {
+    proto: &'static str,
+    address: String,
+    remote: String,
+    state: &'static str,
+    /// Queues, user and inode, where they are wanted.
+    own: [String; 4],
+    who: Rc<Who>,
+    netns: String,
+}
+
+impl Line {
+    fn new(table: &Table, (row, more): &(Row, Vec<Row>), detail: Detail, names: &mut Names<'_>) -> Line {
+        let (address, proto) = match &row.address {
+            Address::Inet { transport, .. } => (local(table, row), transport.name()),
+            Address::Unix { kind, name } => (unix(name), kind.scheme()),
+        };
+        let own = |number: Option<u64>| match detail.verbose {
+            true => number.map_or("-".into(), |number| number.to_string()),
+            false => String::new(),
+        };
+        Line {
+            proto,
+            address,
+            remote: row.remote.map(|remote| remote.to_string()).unwrap_or_default(),
+            state: if detail.states { row.state.name() } else { "" },
+            own: [
+                own(Some(row.recv_q.into())),
+                own(Some(row.send_q.into())),
+                own(row.uid.map(u64::from)),
+                own(Some(row.inode).filter(|&inode| inode != 0)),
+            ],
+            who: names.of(row, more),
+            netns: netns(table, row),
+        }
+    }
+
+    fn cells(&self) -> Cells<'_> {
+        let [recv_q, send_q, uid, inode] = &self.own;
+        let Who { pids, users, programs, units, containers } = &*self.who;
+        [
+            self.proto,
+            &self.address,
+            &self.remote,
+            self.state,
+            recv_q,
+            send_q,
+            uid,
+            inode,
+            pids,
+            users,
+            programs,
+            units,
+            containers,
+            &self.netns,
+        ]
+    }
+}
+
+/// What a line says of who has it.
+struct Who {
+    pids: String,
+    users: String,
+    programs: String,
+    units: String,
+    containers: String,
+}
+
+/// The words for each set of holders, made once: one program may have thousands of sockets.
+struct Names<'a> {
+    table: &'a Table,
+    made: HashMap<Holders, Rc<Who>>,
+}
+
+/// What the words follow from: why it is nobody's, the processes, how many sockets, and whose they are.
+type Holders = (Option<&'static str>, Vec<u32>, usize, Option<u32>);
+
+impl<'a> Names<'a> {
+    fn new(table: &'a Table) -> Names<'a> {
+        Names { table, made: HashMap::new() }
+    }
+
+    fn of(&mut self, row: &Row, more: &[Row]) -> Rc<Who> {
+        let owner = self.table.owner(row);
+        let mut pids: Vec<u32> = owner.holdings().iter().map(|holding| holding.pid).collect();
+        for row in more {
+            pids.extend(self.table.owner(row).holdings().iter().map(|holding| holding.pid));
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        let key = (no_owner(&owner), pids, 1 + more.len(), row.uid);
+        if let Some(made) = self.made.get(&key) {
+            return made.clone();
+        }
+        let holders: Vec<(u32, Option<&Process>)> =
+            key.1.iter().map(|&pid| (pid, self.table.processes.get(&pid))).collect();
+        let made = Rc::new(Who {
+            pids: pids_of(&owner, &holders),
+            users: users(row, &holders),
+            programs: programs(&owner, key.2, &holders),
+            units: each(&holders, |process| process.unit.as_ref().map(|unit| escape(unit.name.as_bytes()))),
+            containers: each(&holders, container),
+        });
+        self.made.insert(key, made.clone());
+        made
+    }
+}
+
+/// "docker:4f6a1c0de4f6".
+fn container(process: &Process) -> Option<String> {
+    let container = process.container.as_ref()?;
+    let id = container.id.as_bytes();
+    let short = if id.len() == 64 { &id[..12] } else { id };
+    Some(format!("{}:{}", container.runtime.name(), escape(short)))
 }
 
 /// `0.0.0.0:80`, and with its device as ss(8) writes it, `0.0.0.0%eth0:68`.
@@ -226,9 +308,9 @@ fn unix(name: &UnixName) -> String {
     }
 }
 
-fn pids(table: &Table, row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
+fn pids_of(owner: &Ownership, holders: &[(u32, Option<&Process>)]) -> String {
     if holders.is_empty() {
-        return if table.owner(row) == Ownership::Hidden { "?".into() } else { "-".into() };
+        return if *owner == Ownership::Hidden { "?".into() } else { "-".into() };
     }
     let pids: Vec<String> = holders.iter().map(|(pid, _)| pid.to_string()).collect();
     pids.join(",")
@@ -247,8 +329,7 @@ fn users(row: &Row, holders: &[(u32, Option<&Process>)]) -> String {
     if of_processes.is_empty() { of_socket() } else { of_processes }
 }
 
-fn programs(table: &Table, rows: &[Row], holders: &[(u32, Option<&Process>)]) -> String {
-    let owner = rows.first().map_or(Ownership::NotAsked, |row| table.owner(row));
+fn programs(owner: &Ownership, sockets: usize, holders: &[(u32, Option<&Process>)]) -> String {
     let named = each(holders, |process| {
         let name = escape(program(process));
         Some(match process.publishes.as_ref().map(|p| (p.container_ip, p.container_port)) {
@@ -260,7 +341,7 @@ fn programs(table: &Table, rows: &[Row], holders: &[(u32, Option<&Process>)]) ->
     let named = if named.is_empty() && !holders.is_empty() { "(ended)".into() } else { named };
     let several = |count: usize, what: &str| (count > 1).then(|| format!("{count} {what}"));
     let counts: Vec<String> =
-        [several(holders.len(), "processes"), several(rows.len(), "sockets")].into_iter().flatten().collect();
+        [several(holders.len(), "processes"), several(sockets, "sockets")].into_iter().flatten().collect();
     let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
     match owner {
         Ownership::Held(_) => format!("{named}{counts}"),

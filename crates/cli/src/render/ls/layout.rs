@@ -4,7 +4,7 @@
 //! cannot be cut any further goes to the next line, so that nothing is left out. Not here: what a cell says.
 
 use super::{ADDRESS, Cells, HEAD, HEADING, PID};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 /// Columns from here on may be cut: what stands before them is an address or a number.
 const FIRST_NAME: usize = PID;
@@ -32,12 +32,12 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes room for a row; `inet`: its address is no unix path.
-    pub(super) fn take(&mut self, cells: &Cells, inet: bool) {
+    pub(super) fn take(&mut self, cells: &Cells<'_>, inet: bool) {
         for (column, (width, cell)) in self.widths.iter_mut().zip(cells).enumerate() {
-            let cell = cell.width();
+            let cell = width_of(cell);
             *width = if column == ADDRESS && cell > WIDEST_ADDRESS { *width } else { cell.max(*width) };
         }
-        let address = if inet { cells[ADDRESS].width() } else { 0 };
+        let address = if inet { width_of(cells[ADDRESS]) } else { 0 };
         let number = cells[PID].split_once(',').map_or(0, |(first, _)| first.len() + MORE_NUMBERS);
         self.least[ADDRESS] = address.max(self.least[ADDRESS]);
         self.least[PID] = number.max(self.least[PID]);
@@ -93,10 +93,10 @@ impl Layout {
     }
 
     /// Writes a row, or the headings of all.
-    pub(super) fn write(&self, cells: &Cells, heading: bool, out: &mut String) {
+    pub(super) fn write(&self, cells: &Cells<'_>, heading: bool, out: &mut String) {
         let mut start = begin(heading, out);
         let mut aside = false;
-        for (column, cell) in cells.iter().enumerate().filter(|&(column, _)| self.widths[column] > 0) {
+        for (column, &cell) in cells.iter().enumerate().filter(|&(column, _)| self.widths[column] > 0) {
             if self.breaks[column] {
                 end(heading, start, out);
                 start = begin(heading, out);
@@ -106,7 +106,7 @@ impl Layout {
             let width = self.widths[column];
             let shown = if column < FIRST_NAME { cell } else { cut(cell, width, column == PID) };
             out.push_str(shown);
-            let mut shown_width = shown.width();
+            let mut shown_width = width_of(shown);
             if shown.len() < cell.len() {
                 out.push('…');
                 shown_width += 1;
@@ -118,6 +118,11 @@ impl Layout {
         }
         end(heading, start, out);
     }
+}
+
+/// Columns of a text. Nearly all is ASCII, without anything that takes no column.
+fn width_of(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { UnicodeWidthStr::width(text) }
 }
 
 /// Begins a line, and says where its text does.
@@ -142,7 +147,7 @@ fn end(heading: bool, start: usize, out: &mut String) {
 /// What of a cell fits into that many columns, with an ellipsis behind it where something is missing. Of a list of
 /// numbers none is cut in the middle, and the first is always there.
 fn cut(text: &str, width: usize, numbers: bool) -> &str {
-    if text.width() <= width {
+    if width_of(text) <= width {
         return text;
     }
     let mut room = width.saturating_sub(1);

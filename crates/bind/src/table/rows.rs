@@ -47,18 +47,15 @@ struct Packed {
     no_owner: Option<NoOwner>,
 }
 
-/// By what rows are sorted: protocol, port, address; then what tells rows of one address apart.
-type Key<'a> = (
-    Protocol,
-    u16,
-    Option<IpAddr>,
-    u32,
-    Option<&'a (UnixKind, UnixName)>,
-    u16,
-    State,
-    Option<(IpAddr, u16)>,
-    u32,
-);
+impl Packed {
+    fn protocol(&self) -> Protocol {
+        match self.family {
+            Family::V4(Transport::Tcp) | Family::V6(Transport::Tcp) => Protocol::Tcp,
+            Family::V4(Transport::Udp) | Family::V6(Transport::Udp) => Protocol::Udp,
+            Family::Unix => Protocol::Unix,
+        }
+    }
+}
 
 impl Rows {
     /// Adds a row.
@@ -142,28 +139,22 @@ impl Rows {
         self.packed = packed;
     }
 
+    /// By protocol, port and address; then by what tells rows of one address apart. Most differ in the first of these.
     fn compare(&self, a: &Packed, b: &Packed) -> Ordering {
-        self.key(a).cmp(&self.key(b))
-    }
-
-    fn key(&self, packed: &Packed) -> Key<'_> {
-        let remote = || (self.ip(packed.family, packed.remote), packed.remote_port);
-        let unix = packed.family == Family::Unix;
-        (
-            match packed.family {
-                Family::V4(Transport::Tcp) | Family::V6(Transport::Tcp) => Protocol::Tcp,
-                Family::V4(Transport::Udp) | Family::V6(Transport::Udp) => Protocol::Udp,
-                Family::Unix => Protocol::Unix,
-            },
-            packed.local_port,
-            (!unix).then(|| self.ip(packed.family, packed.local)),
-            packed.device,
-            self.names.get(packed.local as usize).filter(|_| unix),
-            packed.place,
-            packed.state,
-            (packed.remote_port != 0).then(remote),
-            packed.inode,
-        )
+        let unix = |packed: &Packed| packed.family == Family::Unix;
+        let ip = |packed: &Packed| (!unix(packed)).then(|| self.ip(packed.family, packed.local));
+        let name = |packed: &Packed| self.names.get(packed.local as usize).filter(|_| unix(packed));
+        let remote = |packed: &Packed| {
+            let ip = (packed.remote_port != 0).then(|| self.ip(packed.family, packed.remote));
+            (ip, packed.remote_port)
+        };
+        let port = (a.protocol(), a.local_port).cmp(&(b.protocol(), b.local_port));
+        port.then_with(|| ip(a).cmp(&ip(b)))
+            .then(a.device.cmp(&b.device))
+            .then_with(|| name(a).cmp(&name(b)))
+            .then((a.place, a.state).cmp(&(b.place, b.state)))
+            .then_with(|| remote(a).cmp(&remote(b)))
+            .then(a.inode.cmp(&b.inode))
     }
 
     fn row(&self, packed: &Packed) -> Row {

@@ -211,13 +211,18 @@ impl io::Write for Pieces<'_> {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         const ENOUGH: usize = 8192;
         let text = str::from_utf8(part).map_err(|_| io::ErrorKind::InvalidData)?;
-        for c in text.chars() {
-            if deceives(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    self.waiting.push_str(&format!("\\u{unit:04x}"));
+        // Keys, numbers and addresses, and so nearly everything.
+        if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            self.waiting.push_str(text);
+        } else {
+            for c in text.chars() {
+                if deceives(c) {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        self.waiting.push_str(&format!("\\u{unit:04x}"));
+                    }
+                } else {
+                    self.waiting.push(c);
                 }
-            } else {
-                self.waiting.push(c);
             }
         }
         if self.waiting.len() >= ENOUGH {

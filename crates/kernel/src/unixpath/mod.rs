@@ -120,7 +120,8 @@ fn absent(path: &[u8]) -> PathFact {
     let directory = OsStr::from_bytes(directory);
     match stat(directory) {
         Err(Errno::ACCESS) => return PathFact::NotSearchable,
-        Ok(found) if FileType::from_raw_mode(found.st_mode).is_dir() => {}
+        // One that was removed while somebody had it open, or was in it, takes nothing more (`IS_DEADDIR`).
+        Ok(found) if FileType::from_raw_mode(found.st_mode).is_dir() && found.st_nlink > 0 => {}
         _ => return PathFact::NoDirectory,
     }
     if read_only(directory) {
@@ -153,5 +154,18 @@ mod tests {
         check(297, None);
         check(40, None);
         assert_eq!(device_of_mount(b"", 22), None);
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_takes_nothing() {
+        let directory = std::env::temp_dir().join(format!("inuse-removed-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a place");
+        let open = std::fs::File::open(&directory).expect("it is there");
+        let path = format!("/proc/self/fd/{}/socket", std::os::fd::AsRawFd::as_raw_fd(&open));
+        assert_eq!(path_fact(path.as_bytes()), PathFact::Absent);
+        std::fs::remove_dir(&directory).expect("it was ours");
+        assert_eq!(path_fact(path.as_bytes()), PathFact::NoDirectory);
+        let refused = std::os::unix::net::UnixListener::bind(&path).expect_err("nothing can be made there");
+        assert_eq!(refused.raw_os_error(), Some(Errno::NOENT.raw_os_error()));
     }
 }

@@ -1,10 +1,13 @@
 //! Where the sockets of supervisors stand: `inuse/NAME.PID` in the user's runtime directory.
 //!
-//! That is `$XDG_RUNTIME_DIR`, else `/run/user/UID`, else a directory in `/tmp` that must be proven to be the
+//! That is `$XDG_RUNTIME_DIR`, else `/run/user/UID`, each where it is the user's own (after su(1) the variable often names
+//! that of somebody else) and not too long for a socket's path; else a directory in `/tmp` that must be proven to be the
 //! user's own and closed to everybody else.
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, mkdirat, open, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, mkdirat, open, stat, statat,
+};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,8 +16,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest name of a supervisor: a unix path has 107 bytes.
+/// The longest name of a supervisor, and the longest directory: with a pid behind the name, a unix path has 107 bytes.
 const LONGEST_NAME: usize = 40;
+const LONGEST_FOLDER: usize = 107 - "/inuse/".len() - LONGEST_NAME - ".4194304".len() - SUFFIX.len();
 
 /// What stands behind each name.
 const SUFFIX: &str = ".ctl";
@@ -37,13 +41,7 @@ impl Place {
     /// # Errors
     /// When what stands there is not the caller's own and private.
     pub fn of_user(runtime_dir: Option<OsString>) -> io::Result<Place> {
-        let uid = rustix::process::geteuid().as_raw();
-        let usual = PathBuf::from(format!("/run/user/{uid}"));
-        let runtime = runtime_dir.map(PathBuf::from).filter(|path| path.is_absolute());
-        let folder = match runtime.into_iter().chain([usual]).find(|path| path.is_dir()) {
-            Some(path) => path.join("inuse"),
-            None => PathBuf::from(format!("/tmp/inuse-{uid}")),
-        };
+        let folder = folder(runtime_dir);
         private(&folder)?;
         Ok(Place(folder))
     }
@@ -125,6 +123,23 @@ fn parse(file: &str) -> Option<(&str, u32)> {
     Some((name, pid.parse().ok()?))
 }
 
+/// Where it is; it need not be there.
+fn folder(runtime_dir: Option<OsString>) -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    let is_fit = |path: &PathBuf| {
+        stat(path).is_ok_and(|found| {
+            let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+            is_folder && found.st_uid == uid && path.as_os_str().len() <= LONGEST_FOLDER
+        })
+    };
+    let usual = PathBuf::from(format!("/run/user/{uid}"));
+    let named = runtime_dir.map(PathBuf::from).filter(|path| path.is_absolute());
+    match named.into_iter().chain([usual]).find(is_fit) {
+        Some(path) => path.join("inuse"),
+        None => PathBuf::from(format!("/tmp/inuse-{uid}")),
+    }
+}
+
 /// Makes the directory, or proves that it is ours and nobody else's.
 fn private(folder: &Path) -> io::Result<()> {
     match mkdirat(CWD, folder, Mode::RWXU) {
@@ -179,6 +194,27 @@ mod tests {
         check(&long, &long);
         check(&long, &(long[2..].to_owned() + "-2"));
         std::fs::remove_dir_all(&place.0).expect("it was ours");
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_or_too_long_is_not_used() {
+        let root = Path::new("/tmp").join(format!("inuse-runtime-{}", std::process::id()));
+        let here = |path: &Path| folder(Some(path.into())).starts_with(path);
+        assert!(!here(&root));
+        std::fs::create_dir(&root).expect("a place");
+        assert!(here(&root));
+        // Only root gives a directory away; for anybody else /proc is a foreign one.
+        let foreign = match std::os::unix::fs::chown(&root, Some(65534), None) {
+            Ok(()) if rustix::process::geteuid().is_root() => root.as_path(),
+            _ => Path::new("/proc"),
+        };
+        assert!(!here(foreign));
+        let long = Path::new("/tmp").join(format!("inuse-{}-{}", std::process::id(), "x".repeat(50)));
+        std::fs::create_dir(&long).expect("a place");
+        assert!(!here(&long));
+        std::fs::remove_dir(&long).expect("it was ours");
+        std::fs::remove_dir(&root).expect("it was ours");
+        assert!(!folder(Some("relative".into())).starts_with("relative"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::ignorable_test("what_is_kept_can_be_looked_at", keep),
         Trial::ignorable_test("an_ordinary_user_plays", as_ordinary_user),
         Trial::ignorable_test("without_namespaces_it_plays_on_loopback", without_namespaces),
+        Trial::ignorable_test("few_descriptors_are_enough", few_descriptors),
     ]
 }
 
@@ -179,6 +180,17 @@ fn as_ordinary_user() -> Result<Completion, Failed> {
     let ended = run(&["owner-hidden", "--json"])?;
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("run it as root"), "{}", ended.stderr);
+    Ok(Completion::Completed)
+}
+
+fn few_descriptors() -> Result<Completion, Failed> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 40; exec \"$0\" lab listener --json", env!("CARGO_BIN_EXE_inuse")]);
+    let ended = play(shell.stdin(Stdio::null()).env_remove("SUDO_UID"))?;
+    if ended.events.first().is_none_or(|event| event["ground"]["kind"] != "namespaces") {
+        return cannot(format!("no namespaces here: {}", ended.stderr));
+    }
+    ended.is_as_told()?;
     Ok(Completion::Completed)
 }
 

@@ -11,6 +11,7 @@ use crate::stage::wire::parse_act;
 use crate::sys::fork::{Forked, fork};
 use inuse_rules::scene::Act;
 use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::{Resource, getrlimit};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -34,7 +35,10 @@ pub(crate) fn main(name: &str) -> ! {
 }
 
 fn start(name: &str) -> io::Result<Actor> {
-    let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), CONTROL)?;
+    // Whoever has few descriptors gets by with few.
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| i32::try_from(limit / 2).ok());
+    let least = limit.map_or(CONTROL, |half| half.min(CONTROL));
+    let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), least)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     set_name(name)?;

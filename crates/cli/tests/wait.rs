@@ -203,7 +203,7 @@ fn addresses_from_an_error_message() -> Result<(), Failed> {
 
 /// A socket file that is left of a dead server serves nobody; one with a server behind it does.
 fn listening_on_a_path() -> Result<(), Failed> {
-    let path = std::env::temp_dir().join(format!("inuse-wait-{}.sock", std::process::id()));
+    let path = inuse_lab::scratch_root().join(format!("inuse-wait-{}.sock", std::process::id()));
     let word = format!("unix:{}", path.display());
     drop(UnixListener::bind(&path)?);
     let stale = run(&["--listening", "--timeout", "200ms", &word]);

@@ -16,12 +16,14 @@ pub mod crowd;
 pub mod load;
 pub mod play;
 mod required;
+mod scratch;
 pub mod stage;
 mod sys;
 pub mod teach;
 pub mod zoo;
 
 pub use required::all_required;
+pub use scratch::scratch_root;
 pub use stage::{Stage, StageError};
 
 /// The word in the first argument by which a helper process knows that it is one.

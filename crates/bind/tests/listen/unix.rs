@@ -28,7 +28,7 @@ pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> std::io::Result<Folder> {
-        let folder = std::env::temp_dir().join(format!("inuse-bind-{}-{name}", std::process::id()));
+        let folder = inuse_lab::scratch_root().join(format!("inuse-bind-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
     }

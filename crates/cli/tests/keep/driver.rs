@@ -20,9 +20,10 @@ pub(crate) const INUSE: &str = env!("CARGO_BIN_EXE_inuse");
 
 /// The first program that is not there.
 pub(crate) fn missing(needs: &[&'static str]) -> Option<&'static str> {
-    let there = |program: &str| {
-        std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
+    let there = |program: &str| match program {
+        "root" => rustix::process::geteuid().is_root(),
+        _ => std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists())),
     };
     needs.iter().copied().find(|program| !there(program))
 }
@@ -247,7 +248,7 @@ impl Directory {
     pub(crate) fn new() -> Directory {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("inuse-run-{}-{number}", std::process::id()));
+        let path = inuse_lab::scratch_root().join(format!("inuse-run-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");
         Directory(path)
     }
@@ -261,7 +262,7 @@ impl Drop for Directory {
 
 /// Where the servers in C are built, once for all tests.
 fn servers() -> PathBuf {
-    std::env::temp_dir().join(format!("inuse-run-servers-{}", std::process::id()))
+    inuse_lab::scratch_root().join(format!("inuse-run-servers-{}", std::process::id()))
 }
 
 /// When the last test is over.

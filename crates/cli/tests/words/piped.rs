@@ -18,10 +18,10 @@ fn reading(arguments: &[&str]) -> Child {
 
 #[test]
 fn a_program_that_keeps_running_is_answered_at_once() {
-    for (arguments, expect) in [(&["-"][..], "[::]:1 is free"), (&["why", "-", "--json"], "{")] {
+    for (arguments, expect) in [(&["-"][..], "[::]:1986 is free"), (&["why", "-", "--json"], "{")] {
         let mut child = reading(arguments);
         let mut program = child.stdin.take().unwrap();
-        program.write_all(b"\x1b[31mError: EADDRINUSE :::1\x1b[0m\nwatching for changes").unwrap();
+        program.write_all(b"\x1b[31mError: EADDRINUSE :::1986\x1b[0m\nwatching for changes").unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         let reader = std::thread::spawn(move || {
@@ -38,7 +38,7 @@ fn a_program_that_keeps_running_is_answered_at_once() {
         reader.join().unwrap();
         let mut shown = Vec::new();
         child.stderr.take().unwrap().read_to_end(&mut shown).unwrap();
-        let expect = b"\x1b[31mError: EADDRINUSE :::1\x1b[0m\nwatching for changes\nrestarting\xff\n";
+        let expect = b"\x1b[31mError: EADDRINUSE :::1986\x1b[0m\nwatching for changes\nrestarting\xff\n";
         assert_eq!(String::from_utf8_lossy(&shown), String::from_utf8_lossy(expect));
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }

@@ -11,6 +11,9 @@ mod places;
 #[allow(unreachable_pub)]
 #[path = "../../../lab/src/required.rs"]
 mod required;
+#[allow(unreachable_pub)]
+#[path = "../../../lab/src/scratch.rs"]
+mod scratch;
 mod stage;
 mod unix;
 

@@ -101,7 +101,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn unix() -> Result<(), Missing> {
-    let directory = std::env::temp_dir().join(format!("inuse-parity-{}", std::process::id()));
+    let directory = crate::scratch::scratch_root().join(format!("inuse-parity-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("stream");
     let _ = std::fs::remove_file(&path);

@@ -23,10 +23,9 @@ type Descriptor = (u64, u32, Option<u32>, u32);
 
 fn needs_the_iterator() -> Ran {
     bpf::can_list_open_sockets().map_err(|error| Cannot(error.to_string()))?;
-    let own = std::fs::read_link("/proc/self/ns/pid").expect("/proc is mounted");
-    match own.to_str() {
-        Some("pid:[4026531836]") => Ok(()),
-        _ => Err(Cannot("the iterator serves the first pid namespace only".to_owned())),
+    match crate::unseen::in_the_first_pid_namespace() {
+        true => Ok(()),
+        false => Err(Cannot("the iterator serves the first pid namespace only".to_owned())),
     }
 }
 

@@ -21,6 +21,21 @@ fn needs_root() -> Ran {
     }
 }
 
+/// Where /proc hides the processes of others, that is what is said of them.
+fn needs_open_proc() -> Ran {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
+    match mounts.lines().any(|line| line.contains(" /proc proc ") && line.contains("hidepid=")) {
+        false => Ok(()),
+        true => Err(Cannot("/proc is mounted with hidepid=".to_owned())),
+    }
+}
+
+/// `PROC_PID_INIT_INO`.
+pub(crate) fn in_the_first_pid_namespace() -> bool {
+    let own = std::fs::read_link("/proc/self/ns/pid").expect("/proc is mounted");
+    own.to_str() == Some("pid:[4026531836]")
+}
+
 #[track_caller]
 fn check(answer: &Staged, owner: &str, blind: &[&str]) {
     let said = answer.said.text("blind");
@@ -32,6 +47,7 @@ fn check(answer: &Staged, owner: &str, blind: &[&str]) {
 
 fn another_users_process_is_hidden() -> Ran {
     needs_root()?;
+    needs_open_proc()?;
     let holder = stage(&["listen"])?;
     let answer = stage(&["nobody", "ask", holder.said.text("inode"), "0"])?;
     check(
@@ -101,6 +117,10 @@ fn a_socket_of_the_kernel() -> Ran {
     command.args(["--net", "sh", "-c", script]).arg(ask.get_program()).args(ask.get_args());
     let answer = start(command)?;
     match every_table_is_readable() {
+        // From any other one nobody can tell it from a socket of a process outside.
+        true if !in_the_first_pid_namespace() => {
+            check(&answer, "other-pid-namespace", &["processes outside this pid namespace"]);
+        }
         true => check(&answer, "kernel", &[]),
         false => check(&answer, "hidden", &["the open files of "]),
     }
@@ -121,6 +141,7 @@ fn every_table_is_readable() -> bool {
 
 fn another_users_options_need_a_right() -> Ran {
     needs_root()?;
+    needs_open_proc()?;
     let holder = stage(&["listen"])?;
     let (pid, fd, inode) = (holder.pid().to_string(), holder.said.text("fd"), holder.said.text("inode"));
     let answer = stage(&["nobody", "options", &pid, fd, inode])?;

@@ -26,7 +26,7 @@ impl Scratch {
         use std::os::unix::fs::DirBuilderExt as _;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("inuse-zoo-{}-{number}", std::process::id()));
+        let path = crate::scratch_root().join(format!("inuse-zoo-{}-{number}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch(path))
     }

@@ -100,7 +100,7 @@ pub(crate) fn asker(find: impl Fn(&str) -> Option<Attempt>) {
 pub(crate) fn fresh_path(what: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("inuse-{what}-{}-{number}", std::process::id()))
+    inuse_lab::scratch_root().join(format!("inuse-{what}-{}-{number}", std::process::id()))
 }
 
 /// A file that goes when the test does.

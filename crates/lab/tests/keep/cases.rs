@@ -43,6 +43,9 @@ pub(crate) const ALL: &[Case] = &[
     ("nested", nested),
 ];
 
+/// Those that give up rights which only root has.
+pub(crate) const AS_ROOT: &[&str] = &["preloaded-privileged-port-as-nobody"];
+
 const PORT: u16 = 8080;
 
 fn words<'a>(before: &[&'a str], rest: [&'a str; 5]) -> Vec<&'a str> {

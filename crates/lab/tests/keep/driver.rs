@@ -251,7 +251,7 @@ pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
     pub(crate) fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("inuse-keep-{}-{name}", std::process::id()));
+        let path = inuse_lab::scratch_root().join(format!("inuse-keep-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");
         Directory(path)
     }

@@ -19,7 +19,11 @@ fn main() {
     let mut trials = Vec::new();
     for (number, (name, test)) in cases::ALL.iter().enumerate() {
         let address = address(number);
-        trials.push(Trial::ignorable_test(format!("case::{name}"), move || when_possible(|| test(&address))));
+        let run = move || match cases::AS_ROOT.contains(name) && !rustix::process::geteuid().is_root() {
+            false => when_possible(|| test(&address)),
+            true => cannot("it needs root"),
+        };
+        trials.push(Trial::ignorable_test(format!("case::{name}"), run));
     }
     for (number, server) in programs::ALL.iter().enumerate() {
         let address = address(cases::ALL.len() + number);

@@ -30,9 +30,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     if let Some(status) = commands::stub::run(&arguments) {
         return status;
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, &arguments),
     };
     let mut output = Output::new(cli.no_color);
     if cli.verb.is_some() && cli.why != WhyArgs::default() {

@@ -3,6 +3,7 @@
 use crate::args::Cli;
 use clap::CommandFactory;
 use inuse_rules::written::Mistake;
+use std::ffi::OsString;
 
 /// What people type who know other tools, and what it is here.
 const ELSEWHERE: [(&str, &str); 8] = [
@@ -37,6 +38,13 @@ pub fn hint(mistake: Mistake) -> Mistake {
         },
         _ => mistake,
     }
+}
+
+/// The verb of a command line that was not understood as a whole.
+pub fn verb(arguments: &[OsString]) -> Option<String> {
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let word = words.find(|word| !word.starts_with('-'))?;
+    Cli::command().find_subcommand(word).map(|verb| verb.get_name().to_owned())
 }
 
 /// The names that somebody may have meant by a word: the one that is nearly it, else those that have it as a

@@ -5,8 +5,9 @@
 //! does, which watch(1) sets for what it runs; and where nobody does, tables are as wide as they are.
 
 use crate::exit::ExitStatus;
+use crate::mistyped;
 use anstream::{AutoStream, ColorChoice};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 
 /// How wide prose is set where nothing says how wide, and at most.
@@ -127,7 +128,7 @@ fn columns(terminal: Option<usize>, exported: Option<&OsStr>) -> Option<usize> {
 
 /// Answers a command line that clap did not accept, or one that asks for help: one clear line for the
 /// former.
-pub fn usage(error: &clap::Error) -> ExitStatus {
+pub fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitStatus {
     let mut output = Output::new(false);
     if !error.use_stderr() {
         output.data(&error.render().ansi().to_string());
@@ -138,11 +139,15 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    // "Usage: inuse ctl [OPTIONS] …"
+    // "Usage: inuse ctl [OPTIONS] …", which a wrong value comes without.
     let usage = text.split("Usage: ").nth(1).unwrap_or_default();
     let is_verb = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     let verbs: Vec<&str> = usage.split_whitespace().take_while(is_verb).collect();
-    let command = if verbs.is_empty() { "inuse".to_owned() } else { verbs.join(" ") };
+    let command = match mistyped::verb(arguments) {
+        _ if !verbs.is_empty() => verbs.join(" "),
+        Some(verb) => format!("inuse {verb}"),
+        None => "inuse".to_owned(),
+    };
     output.say(&format!(
         "{}; '{command} --help' shows what there is",
         inuse_rules::address::escape(line.as_bytes())

@@ -29,12 +29,18 @@ pub struct CtlArgs {
     pub name: Option<String>,
 
     /// The supervisor that is this process
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = pid)]
     pub pid: Option<u32>,
 
     /// Print JSON (schema inuse.ctl/1)
     #[arg(long)]
     pub json: bool,
+}
+
+/// A process by its number.
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|pid| *pid > 0);
+    pid.ok_or_else(|| "write the number of a process, such as 4711".into())
 }
 
 /// What a supervisor can be asked for.

@@ -113,11 +113,11 @@ pub struct RunArgs {
     pub watch: Vec<PathBuf>,
 
     /// Give up after so many failed starts in a row; 0: never
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5", allow_negative_numbers = true, value_parser = give_up)]
     pub give_up: u32,
 
     /// How many old processes may be ending at once; the oldest of more are killed
-    #[arg(long, value_name = "N", default_value = "4")]
+    #[arg(long, value_name = "N", default_value = "4", allow_negative_numbers = true, value_parser = max_old)]
     pub max_old: u32,
 
     /// The name by which 'inuse ctl' finds this supervisor (default: the program's)
@@ -149,6 +149,14 @@ fn mode(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("write up to three octal digits, such as 660".into()),
     }
+}
+
+fn give_up(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write a whole number, such as 5, or 0 for never".into())
+}
+
+fn max_old(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write a whole number, such as 4".into())
 }
 
 fn stop_signal(text: &str) -> Result<i32, String> {

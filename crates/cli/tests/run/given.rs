@@ -20,6 +20,8 @@ pub(crate) const ALL: &[Case] = &[
     ("a_program_that_binds_for_itself_is_told_apart", &["python3"], binds_itself),
     ("who_holds_for_a_program_is_asked_by_its_own_command", &[], asked_by_ctl),
     ("exit_statuses", &[], statuses),
+    ("words_that_are_wrong", &[], wrong_words),
+    ("a_port_for_root_only_and_what_helps", &["network", "nsenter", "setpriv", "sysctl"], privileged),
 ];
 
 /// In the first argument: this run of the test is the program, and writes down what it was given.
@@ -300,4 +302,90 @@ fn statuses() -> Result<(), Failed> {
     check(&["--stopsignal", "QUIT"], &["true"], 2)?;
     check(&["--watch", "/no/such/file"], &["true"], 1)?;
     check(&["-l", "127.0.0.1:0", "--before", "false"], &["true"], 1)
+}
+
+/// One line names what was typed, what would be right, and the verb's own help.
+fn wrong_words() -> Result<(), Failed> {
+    let check = |words: &[&str], named: &str, right: &str| -> Result<(), Failed> {
+        let output = Command::new(inuse()).args(words).args(["--", "true"]).output()?;
+        same(output.status.code(), Some(2), &format!("{words:?}"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expect =
+            format!("inuse: invalid value {named}: {right}; 'inuse run --help' shows what there is\n");
+        same(said, expect, &format!("{words:?}"))
+    };
+    let give_up = "write a whole number, such as 5, or 0 for never";
+    check(&["run", "--give-up", "x"], "'x' for '--give-up <N>'", give_up)?;
+    check(&["--no-color", "run", "--give-up", "-1"], "'-1' for '--give-up <N>'", give_up)?;
+    check(&["run", "--max-old", "many"], "'many' for '--max-old <N>'", "write a whole number, such as 4")?;
+    let octal = "write up to three octal digits, such as 660";
+    check(&["run", "--socket-mode", "rw"], "'rw' for '--socket-mode <MODE>'", octal)?;
+    let output = Command::new(inuse()).args(["ctl", "--pid", "web"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expect = "inuse: invalid value 'web' for '--pid <PID>': write the number of a process, such as 4711; 'inuse ctl \
+                  --help' shows what there is\n";
+    same(said, expect.to_owned(), "inuse ctl --pid web")
+}
+
+/// Whether we may make a network of our own, and become another user.
+pub(crate) fn has_network() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "setpriv", "--reuid=65534", "--regid=65534", "--init-groups", "true"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A process that ends with this value.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// In a network of its own: an ordinary user is refused, and each command that is named is typed, and helps.
+fn privileged() -> Result<(), Failed> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scratch = Scratch::new()?;
+    let runtime = scratch.0.join("runtime");
+    std::fs::create_dir(&runtime)?;
+    std::fs::set_permissions(&scratch.0, std::fs::Permissions::from_mode(0o711))?;
+    std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o700))?;
+    std::os::unix::fs::chown(&runtime, Some(65534), Some(65534))?;
+    let mut network = Command::new("unshare");
+    let network = Ends(network.args(["--net", "sleep", "60"]).spawn()?);
+    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
+    let pid = network.0.id().to_string();
+    crate::notify::wait(|| namespace(&pid) != namespace("self"), "a network")?;
+    let typed = |line: &str| {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{pid}/ns/net")).args(["sh", "-c", line, "sh"]).arg(inuse());
+        command.env("XDG_RUNTIME_DIR", &runtime).stdin(Stdio::null()).output()
+    };
+    // By a descriptor: the user may not be able to enter the directory where it stands.
+    let user = "exec 9<\"$1\"; exec setpriv --reuid=65534 --regid=65534 --init-groups /proc/self/fd/9 run";
+    let program = "-l 80 -- sh -c 'echo $(id -u) $LISTEN_FDS'";
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let works = |line: &str| -> Result<(), Failed> {
+        let output = typed(line)?;
+        same(text(&output.stdout), "65534 1\n".to_owned(), &format!("{line}: {}", text(&output.stderr)))
+    };
+
+    let refused = typed(&format!("{user} {program}"))?;
+    let said = text(&refused.stderr);
+    same(refused.status.code(), Some(1), &said)?;
+    holds(!said.contains("setcap"), &said)?;
+    let commands: Vec<&str> = said.lines().filter_map(|line| line.trim().strip_prefix("sudo ")).collect();
+    let [as_root, sysctl] = commands[..] else { return Err(said.into()) };
+    works(as_root)?;
+    let refused = typed(&format!("{user} --log json {program}"))?;
+    let told: serde_json::Value = serde_json::from_slice(&refused.stderr)?;
+    let named = told["commands"][0].as_str().unwrap_or_default();
+    holds(named.ends_with(&as_root[as_root.find(" -- ").unwrap_or(0)..]), &told)?;
+
+    let set = typed(sysctl)?;
+    holds(set.status.success(), text(&set.stderr))?;
+    works(&format!("{user} {program}"))
 }

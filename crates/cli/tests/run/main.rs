@@ -72,11 +72,13 @@ fn cannot(reason: impl std::fmt::Display) -> Result<Completion, Failed> {
     }
 }
 
-/// Whether it is there; for unshare(1) also whether it may do its work, and for `root` whether we are.
+/// Whether it is there; for unshare(1) also whether it may do its work, for `root` whether we are, and for `network` whether
+/// we may have one of our own, and become another user.
 fn on_path(program: &str) -> bool {
     match program {
         "unshare" if alone::unshare().is_none() => return false,
         "root" => return rustix::process::geteuid().is_root(),
+        "network" => return given::has_network(),
         // The library's example, which is built with the whole workspace only.
         "axum" => return examples::built_axum().exists(),
         _ => {}

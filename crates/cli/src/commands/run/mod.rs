@@ -4,6 +4,7 @@
 //! itself is `inuse_keeper::hold`, the view of each step `render::run`.
 
 mod owner;
+mod privileged;
 mod sockets;
 
 use crate::args::RunArgs;

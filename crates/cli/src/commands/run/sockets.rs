@@ -3,6 +3,7 @@
 //! Not here: how a socket is made, and why one is refused (`inuse_bind::Listen`).
 
 use super::owner::{self, Owner};
+use super::privileged;
 use crate::args::RunArgs;
 use crate::commands::asked::text_of;
 use crate::commands::stop::Stop;
@@ -81,7 +82,7 @@ pub(super) fn bind(args: &RunArgs, log: &mut Log, output: &mut Output) -> Result
             }
             Err(Unbound::Words(wrong)) => return Err(words(wrong, output)),
             Err(Unbound::Bind(error)) => {
-                explain(&error, &one.address, log, output);
+                explain(&error, &one.address, &args.command, log, output);
                 return Err(ExitStatus::InUse);
             }
         }
@@ -309,7 +310,7 @@ fn local(socket: &OwnedFd) -> Option<SocketAddr> {
 }
 
 /// As `inuse why` says it, and with all the time that it takes: the library's error spares that.
-fn explain(error: &Error, address: &Address, log: &mut Log, output: &mut Output) {
+fn explain(error: &Error, address: &Address, program: &[OsString], log: &mut Log, output: &mut Output) {
     let (Some(quick), Some(errno)) = (error.report(), error.raw_os_error()) else {
         let (addresses, text) = (vec![address.to_string()], error.to_string());
         return log.step(&Step::NotBound(Refused { addresses, text, ..Refused::default() }));
@@ -319,7 +320,8 @@ fn explain(error: &Error, address: &Address, log: &mut Log, output: &mut Output)
     let thorough = asker.ok().map(|mut asker| asker.why(attempt));
     // What ended meanwhile, or is known from the refusal alone, only the error knows.
     let is_refused = |report: &Report| matches!(report.diagnosis.verdict.outcome, Outcome::Refused(_));
-    let report = thorough.filter(is_refused).unwrap_or_else(|| quick.clone());
+    let mut report = thorough.filter(is_refused).unwrap_or_else(|| quick.clone());
+    privileged::mend(&mut report.diagnosis, program);
     if log.is_json() {
         return log.step(&Step::NotBound(Refused::of(&report, None)));
     }

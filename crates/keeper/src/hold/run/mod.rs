@@ -1,6 +1,7 @@
 //! The supervisor's loop: what happened goes into the state machine, and what that says is done.
 
 mod answers;
+mod clock;
 mod kept;
 mod processes;
 mod taken;
@@ -19,6 +20,7 @@ use crate::hold::ready::Ready;
 use crate::hold::supervise::{Action, Asker, Event, Machine, Rules};
 use crate::hold::sys::signals::Signals;
 use crate::hold::watch::Watch;
+use clock::{Clock, STRIDE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd};
 use rustix::process::Signal;
@@ -87,6 +89,7 @@ pub fn run(options: Options, say: &mut dyn FnMut(&Step)) -> io::Result<u8> {
 struct Supervisor<'a> {
     options: Options,
     say: &'a mut dyn FnMut(&Step),
+    clock: Clock,
     began: Instant,
     machine: Machine,
     signals: Signals,
@@ -128,6 +131,7 @@ impl<'a> Supervisor<'a> {
         let machine = Machine::new(options.rules.clone(), u64::from_ne_bytes(seed));
         let mut supervisor = Supervisor {
             say,
+            clock: Clock::start(),
             began: Instant::now(),
             machine,
             signals,
@@ -177,16 +181,19 @@ impl<'a> Supervisor<'a> {
     /// Sleeps until something happens or is due.
     fn wait(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        let deadline = self.machine.deadline().map(|time| self.clock.at(time));
         let due = [
-            self.machine.deadline().map(|time| self.began + time),
+            deadline,
+            deadline.map(|_| now + STRIDE),
             self.generations.keys().any(|number| self.machine.is_starting(*number)).then(|| now + LOOK),
             self.watch.as_ref().and_then(Watch::deadline),
             self.server.as_ref().and_then(Server::deadline),
             self.watchdog.map(|(_, due)| due),
         ];
-        let timeout = due.into_iter().flatten().min().map(|due| due.saturating_duration_since(now));
+        let at_most = due.into_iter().flatten().min().map(|due| due.saturating_duration_since(now));
+        self.clock.sleeps(at_most);
         // Rounded up: a timer that is looked at too early would be looked at again at once.
-        let timeout = timeout.map(|left| Timespec {
+        let timeout = at_most.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
         });
@@ -240,7 +247,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn handle(&mut self, event: Event) {
-        for action in self.machine.handle(self.began.elapsed(), event) {
+        for action in self.machine.handle(self.clock.look(), event) {
             self.act(action);
         }
     }

@@ -50,9 +50,8 @@ impl Supervisor<'_> {
             Err(Failure { generation: Some(number), reason }) => {
                 let tail = self.tails.iter().find(|(of, _)| *of == number).map(|(_, tail)| tail);
                 let output = tail.map(Tail::settled_lines).unwrap_or_default();
-                let hindrance = self.hindrances.iter().find(|(of, _)| *of == number);
-                let reason = match hindrance {
-                    Some((_, text)) => format!("{reason}; {text}"),
+                let reason = match self.refusals.of(number) {
+                    Some(text) => format!("{reason}; {text}"),
                     None => reason.to_string(),
                 };
                 Answer { output, ..Answer::failed(reason) }

@@ -31,6 +31,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use taken::Refusals;
 use terminal::Terminal;
 
 /// How often a generation that is not ready is looked at.
@@ -109,10 +110,7 @@ struct Supervisor<'a> {
     listeners: Option<Listeners>,
     /// What is bound for the program and takes the place of its own.
     bound: Vec<Held>,
-    /// Why the last generations could not bind.
-    hindrances: VecDeque<(u32, String)>,
-    asked_taken: Option<taken::Asked>,
-    told_taken: Option<String>,
+    refusals: Refusals,
     told_unseen: bool,
     terminal: Terminal,
     /// This signal reached the program from the terminal already.
@@ -148,9 +146,7 @@ impl<'a> Supervisor<'a> {
             stops_asked: Vec::new(),
             listeners: None,
             bound: Vec::new(),
-            hindrances: VecDeque::new(),
-            asked_taken: None,
-            told_taken: None,
+            refusals: Refusals::default(),
             told_unseen: false,
             terminal: Terminal::now(),
             sent_by_terminal: None,

@@ -210,7 +210,7 @@ impl Supervisor<'_> {
                 listeners.serves(number);
             }
             self.handle(Event::Ready(number, how));
-            self.told_taken = None;
+            self.refusals.tell_again();
             self.see_taken(number, true);
         }
         let starting: Vec<u32> =

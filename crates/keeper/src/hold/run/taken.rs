@@ -10,7 +10,7 @@ use crate::hold::log::{Refused, Step, holders};
 use crate::hold::ready::Ready;
 use inuse_bind::{Asker, WhyOptions};
 use inuse_rules::{Attempt, Outcome};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long after its bind a program that goes on may take to listen.
@@ -22,12 +22,39 @@ const OWNERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer is good for: a program that fails again and again is told the same.
 const GOOD_FOR: Duration = Duration::from_secs(2);
 
-/// An answer.
-#[derive(Debug)]
-pub(super) struct Asked {
-    bind: Bind,
-    at: Instant,
-    refused: Option<Refused>,
+/// What is known of binds that were refused.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    /// The last question, when it was asked, and the answer.
+    asked: Option<(Bind, Instant, Option<Refused>)>,
+    /// Why the last generations could not bind.
+    of: VecDeque<(u32, String)>,
+    /// What was told last.
+    told: Option<String>,
+}
+
+impl Refusals {
+    /// Why this generation could not bind.
+    pub(super) fn of(&self, number: u32) -> Option<&str> {
+        self.of.iter().find(|(of, _)| *of == number).map(|(_, text)| text.as_str())
+    }
+
+    /// Something serves: what hinders the next one is news, even if it is the same.
+    pub(super) fn tell_again(&mut self) {
+        self.told = None;
+    }
+
+    /// Remembers it for who asked for the restart. `true`: it is not what was told last.
+    fn note(&mut self, number: u32, text: &str) -> bool {
+        self.of.retain(|(of, _)| *of != number);
+        self.of.push_back((number, text.to_owned()));
+        if self.of.len() > super::MOST_TAILS {
+            self.of.pop_front();
+        }
+        let is_news = self.told.as_deref() != Some(text);
+        self.told = Some(text.to_owned());
+        is_news
+    }
 }
 
 impl Supervisor<'_> {
@@ -71,26 +98,21 @@ impl Supervisor<'_> {
         self.hindered(number, Refused { addresses, text, ..Refused::default() });
     }
 
-    /// Tells it, unless it is what was told last, and keeps it for who asked for the restart.
     fn hindered(&mut self, number: u32, refused: Refused) {
-        self.hindrances.retain(|(of, _)| *of != number);
-        self.hindrances.push_back((number, refused.text.clone()));
-        if self.hindrances.len() > super::MOST_TAILS {
-            self.hindrances.pop_front();
-        }
-        if self.told_taken.as_ref() != Some(&refused.text) {
-            self.told_taken = Some(refused.text.clone());
+        if self.refusals.note(number, &refused.text) {
             self.tell(&Step::Taken { generation: number, refused });
         }
     }
 
     fn taken(&mut self, number: u32, bind: &Bind) -> Option<Refused> {
-        let fresh = |asked: &&Asked| asked.bind == *bind && asked.at.elapsed() < GOOD_FOR;
-        if let Some(asked) = self.asked_taken.as_ref().filter(fresh) {
-            return asked.refused.clone();
+        if let Some((asked, at, refused)) = &self.refusals.asked
+            && asked == bind
+            && at.elapsed() < GOOD_FOR
+        {
+            return refused.clone();
         }
         let refused = self.ask_taken(number, bind);
-        self.asked_taken = Some(Asked { bind: bind.clone(), at: Instant::now(), refused: refused.clone() });
+        self.refusals.asked = Some((bind.clone(), Instant::now(), refused.clone()));
         refused
     }
 

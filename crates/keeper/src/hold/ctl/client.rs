@@ -53,7 +53,7 @@ impl fmt::Display for Trouble {
                     words.join(", ")
                 )
             }
-            Trouble::Several(_) => f.write_str("several 'inuse run' are there that fit; say which"),
+            Trouble::Several(_) => f.write_str("several 'inuse run' of this user fit; say which"),
             Trouble::Stopped(name, pid) => write!(
                 f,
                 "{name} is stopped, as by Ctrl-Z, and answers nobody until it goes on: type 'fg' or 'bg' where it was \

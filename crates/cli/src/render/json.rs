@@ -185,15 +185,17 @@ pub fn document(answers: &[Answer], saved_by: Option<&str>) -> String {
 
 /// Any value as one line of JSON in which no character deceives.
 pub fn to_text(value: &impl Serialize) -> String {
-    let mut out = String::new();
-    write(value, &mut |piece| out.push_str(piece));
+    // Our own structures with string keys: serialising them does not fail.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut out = String::with_capacity(text.len() + 1);
+    push(&text, &mut out);
+    out.push('\n');
     out
 }
 
 /// The same, a piece at a time.
 pub fn write(value: &impl Serialize, each: &mut dyn FnMut(&str)) {
     let mut pieces = Pieces { waiting: String::new(), each };
-    // Our own structures with string keys: serialising them does not fail.
     let _ = serde_json::to_writer(&mut pieces, value);
     pieces.waiting.push('\n');
     let Pieces { waiting, each } = pieces;
@@ -211,20 +213,7 @@ impl io::Write for Pieces<'_> {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         const ENOUGH: usize = 8192;
         let text = str::from_utf8(part).map_err(|_| io::ErrorKind::InvalidData)?;
-        // Keys, numbers and addresses, and so nearly everything.
-        if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-            self.waiting.push_str(text);
-        } else {
-            for c in text.chars() {
-                if deceives(c) {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        self.waiting.push_str(&format!("\\u{unit:04x}"));
-                    }
-                } else {
-                    self.waiting.push(c);
-                }
-            }
-        }
+        push(text, &mut self.waiting);
         if self.waiting.len() >= ENOUGH {
             (self.each)(&self.waiting);
             self.waiting.clear();
@@ -234,6 +223,23 @@ impl io::Write for Pieces<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Adds JSON in which characters that deceive become escapes. Keys, numbers and addresses have none, and so nearly
+/// everything.
+fn push(json: &str, out: &mut String) {
+    if json.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return out.push_str(json);
+    }
+    for c in json.chars() {
+        if deceives(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
     }
 }
 

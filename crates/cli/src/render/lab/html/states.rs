@@ -3,7 +3,7 @@
 //! Where a state stands and which ways there are is `play::diagram`'s; only what the kernel showed is marked.
 
 use super::cast::{Cast, class};
-use super::svg::{Drawing, width};
+use super::svg::{Drawing, length, width};
 use crate::render::lab::text::is_tcp;
 use inuse_lab::play::Moment;
 use inuse_lab::play::diagram::{PLACES, Place, WAYS, Way};
@@ -261,7 +261,7 @@ fn draw_way(
     let w = width(way.by, size);
     if (start.0 - end.0).abs() < 1.0 {
         over.words(by, (x + 6.0, y + 3.0), size, "start", way.by);
-    } else if w + 24.0 > (end.0 - start.0).hypot(end.1 - start.1) {
+    } else if w + 24.0 > length(start, end) {
         // Too short to be interrupted: beside it, or above both states.
         match (start.1 - end.1).abs() < 12.0 {
             true => over.words(by, (x, from.y.min(to.y) - 5.0), size, "middle", way.by),

@@ -28,6 +28,12 @@ pub(super) fn text(foreign: &str) -> String {
     out
 }
 
+/// The way from one point to another. hypot(3) would be the only function of libm here: one library more at each start.
+pub(super) fn length(from: (f64, f64), to: (f64, f64)) -> f64 {
+    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+    (dx * dx + dy * dy).sqrt()
+}
+
 /// How wide words are.
 pub(super) fn width(words: &str, size: f64) -> f64 {
     words.chars().map(|c| if c.is_ascii() { 1.0 } else { 2.0 }).sum::<f64>() * size * ADVANCE
@@ -113,7 +119,7 @@ impl Drawing {
     pub(super) fn arrow(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.line(class, from, to);
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-        let length = dx.hypot(dy).max(1.0);
+        let length = length(from, to).max(1.0);
         let (ux, uy) = (dx / length, dy / length);
         let back = (to.0 - 7.0 * ux, to.1 - 7.0 * uy);
         let side = (-uy * 3.5, ux * 3.5);

@@ -10,6 +10,8 @@ use std::process::Command;
 pub(crate) const ALL: &[Case] = &[
     ("signals_that_were_ignored", &["python3"], ignored),
     ("an_ignored_sigchld_hides_no_end", &["python3"], hidden_end),
+    ("standard_streams_that_are_closed", &["python3"], closed),
+    ("a_directory_that_was_removed", &["python3"], removed),
 ];
 
 /// The command, become by a Python that has done this before.
@@ -68,4 +70,30 @@ fn hidden_end() -> Result<(), Failed> {
         holds(status.code() == Some(7), format!("{options:?}: {status}\n{}", supervisor.log()))?;
     }
     Ok(())
+}
+
+/// Nothing of ours lands on 0 to 2, where somebody would write into it.
+fn closed() -> Result<(), Failed> {
+    let look = "import os, sys
+names = {int(n): os.readlink('/proc/self/fd/' + n) for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n)}
+open(sys.argv[1], 'w').write(' '.join(str(n) + '=' + names[n].split(':')[0] for n in sorted(names)))";
+    let check = |options: &[&str], expect: &str| -> Result<(), Failed> {
+        let scratch = Scratch::new()?;
+        let file = scratch.0.join("seen");
+        let program = [OsStr::new(python()), "-c".as_ref(), look.as_ref(), file.as_os_str()];
+        let mut command = after("os.closerange(0, 3)", &run(inuse(), options, &program));
+        let status = command.env("XDG_RUNTIME_DIR", &scratch.0).status()?;
+        holds(status.success(), status)?;
+        same(std::fs::read_to_string(file)?.as_str(), expect, &format!("with {options:?}"))
+    };
+    check(&["-l", "127.0.0.1:0", "--give-up", "1"], "0=/dev/null 1=pipe 2=pipe 3=socket")?;
+    check(&["--give-up", "1"], "0=/dev/null 1=pipe 2=pipe")
+}
+
+/// A build tool does that under a server that goes on.
+fn removed() -> Result<(), Failed> {
+    let command = run(inuse(), &["-l", "127.0.0.1:0", "--give-up", "1"], &["sh", "-c", "exit 7"]);
+    let line = "import tempfile; d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)";
+    let mut supervisor = Supervisor::start(inuse(), after(line, &command))?;
+    same(supervisor.ended()?.code(), Some(7), &supervisor.log())
 }

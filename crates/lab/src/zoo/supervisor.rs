@@ -279,7 +279,8 @@ impl Drop for Supervisor {
     }
 }
 
-/// Kills what a supervisor of ours has started and not ended: it carries its number in the environment.
+/// Kills what a supervisor of ours has started and not ended: it carries its number in the environment. What was a
+/// supervisor itself leaves its own.
 pub fn end_marked(supervisor: u32) {
     let mark = format!("INUSE_GENERATION={supervisor}:");
     let Ok(processes) = std::fs::read_dir("/proc") else { return };
@@ -288,6 +289,7 @@ pub fn end_marked(supervisor: u32) {
         let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|word| word.starts_with(mark.as_bytes())) {
             let _ = send(pid, Signal::KILL);
+            end_marked(pid);
         }
     }
 }

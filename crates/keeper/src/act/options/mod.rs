@@ -6,6 +6,7 @@
 //!
 //! Not here: the table of options and their values (`inuse_kernel::options`), and terminal output.
 
+mod again;
 mod evidence;
 mod holders;
 mod look;
@@ -15,10 +16,10 @@ mod seen;
 mod sentence;
 mod set;
 
+pub use again::Again;
 pub use evidence::Unproven;
 pub use look::{look, sockets};
 pub use plan::{Objection, Plan, Step, not_here, plan};
-pub use read::Again;
 pub use seen::{Beyond, Found, Holder, Look, NotFound, Question, Reading, Subject};
 pub use sentence::{ERRNOS, place, sentence};
 pub use set::{Deed, Ending, Outcome, set};

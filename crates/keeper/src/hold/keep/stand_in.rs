@@ -11,7 +11,6 @@
 //! Not here: answering with knowledge (`handler`).
 
 use super::channel::{self, Received};
-use super::handler::{MOST_FILTERS, MOST_POSTPONED};
 use inuse_kernel::seccomp::{self, Answer, Notifications};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -26,6 +25,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// The most filters: living trees of processes that were started under one.
+pub(super) const MOST_FILTERS: usize = 256;
+/// The most questions that wait for a walk. Those beyond it are answered as if there were no way to know.
+pub(super) const MOST_POSTPONED: usize = 64;
 
 /// How long it may take to begin.
 const PATIENCE: Duration = Duration::from_secs(5);

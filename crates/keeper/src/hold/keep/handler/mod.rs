@@ -27,7 +27,7 @@ use super::enter::WELCOME;
 use super::event::Event;
 use super::key::Key;
 use super::sockets::{Socket, Sockets};
-use super::stand_in::StandIn;
+use super::stand_in::{MOST_FILTERS, MOST_POSTPONED, StandIn};
 use super::wire::{self, Order};
 use crate::hold::sys::peer;
 use family::Family;
@@ -44,15 +44,11 @@ use std::time::{Duration, Instant};
 /// What ends the answer to [`Order::Status`]; no message begins with it.
 pub(super) const END_OF_STATUS: &[u8] = b"\0";
 
-/// The most filters: living trees of processes that were started under one.
-pub(super) const MOST_FILTERS: usize = 256;
 /// The most orders that are read in one round.
 const MOST_ORDERS: usize = 64;
 /// A walk through all processes takes milliseconds, and whoever asks for one after the other must not hold the others
 /// up: after each comes a pause that is so many times as long. Who needs one meanwhile waits for it.
 const WALK_PAUSE: u32 = 4;
-/// The most questions that wait for a walk. Those beyond it are answered as if there were no way to know.
-pub(super) const MOST_POSTPONED: usize = 64;
 
 /// Much more than it needs.
 const STACK: usize = 256 * 1024;

@@ -214,9 +214,12 @@ fn many_remains_of_two_kinds(stage: &mut Stage) -> Result<(), Failed> {
     for reuseaddr in [true, false] {
         // A connection has the option as its listener has it then.
         stage.step(&Step::Does("server", Act::Set("s", Opt::Reuseaddr, reuseaddr)))?;
-        for _ in 0..EACH {
+        for number in 0..EACH {
+            // A port that came up twice would bring a TIME_WAIT back to life.
+            let from = address(&format!("127.0.0.1:{}", 20_000 + number + EACH * u64::from(reuseaddr)));
             for step in [
                 Step::Does("client", Act::Socket("c", Kind::Tcp4)),
+                Step::Does("client", Act::Bind("c", Place::Inet(from))),
                 Step::Does("client", Act::Connect("c", Place::Inet(at))),
                 Step::Does("server", Act::Accept("s", "a")),
                 Step::Does("server", Act::Close("a")),

@@ -66,9 +66,11 @@ impl Typed {
         );
         let (terminal, end) = pair::pair();
         let mut command = Command::new("setsid");
+        // Whoever runs the tests may be under nohup(1).
+        command.args(["--ctty", "env", "--default-signal=HUP,INT,QUIT,TSTP"]);
         match job {
-            Job::Alone => command.args(["--ctty", "sh", "-c", &line]),
-            _ => command.args(["--ctty", "bash", "--norc", "--noprofile", "-i"]),
+            Job::Alone => command.args(["sh", "-c", &line]),
+            _ => command.args(["bash", "--norc", "--noprofile", "-i"]),
         };
         command.env("XDG_RUNTIME_DIR", &scratch.0).env("HOME", &scratch.0).env_remove("HISTFILE");
         command.stdin(end.try_clone()?).stdout(end.try_clone()?).stderr(end);

@@ -129,9 +129,10 @@ fn perhaps_another_trait(mistake: Mistake) -> Mistake {
     if !mistake.text.bytes().all(plain) || mistake.text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return mistake;
     }
-    let right =
+    const OTHERS: &str =
         "other traits are filtered with --program, --user, --pid, --state, --proto, --unit and --container";
-    Mistake { right: right.into(), ..mistake }
+    let right = format!("{}; {OTHERS}", mistake.right);
+    Mistake { right, ..mistake }
 }
 
 #[cfg(test)]

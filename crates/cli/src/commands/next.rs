@@ -29,7 +29,7 @@ pub fn run(args: &NextArgs, output: &mut Output) -> ExitStatus {
     match search(args, output) {
         Err(stop) => stop.tell(output),
         Ok(None) => {
-            output.say("no port at or after it can be bound; try a lower start");
+            output.say("no port that was asked for can be bound; -v says why, port by port");
             ExitStatus::InUse
         }
         Ok(Some(found)) => {

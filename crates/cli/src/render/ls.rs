@@ -10,7 +10,7 @@ mod layout;
 use super::json::no_owner;
 use crate::output::Output;
 use anstyle::Style;
-use inuse_bind::table::{Filter, Row, Table, program};
+use inuse_bind::table::{Filter, Row, Site, Table, program};
 use inuse_kernel::Seen;
 use inuse_kernel::netns::NetnsName;
 use inuse_kernel::process::users;
@@ -98,8 +98,13 @@ pub fn closing(seen: &Seen<Table>, filter: &Filter, as_root: &Command) -> Vec<St
     let table = &seen.found;
     let mut lines = Vec::new();
     if table.rows.is_empty() {
-        let widened =
-            if filter.all || !filter.states.is_empty() { "" } else { "; --all looks at every socket" };
+        let of_wildcard =
+            |site: &Site| matches!(site, Site::Inet { ip: Some(ip), .. } if ip.is_unspecified());
+        let widened = match filter.sites.iter().any(of_wildcard) {
+            true => "; this is who listens on every address: a port alone shows those on single ones too",
+            false if filter.all || !filter.states.is_empty() => "",
+            false => "; --all looks at every socket",
+        };
         lines.push(match filter.narrows() {
             true => format!("nothing fits the filter{widened}"),
             false => format!("nothing listens{widened}"),

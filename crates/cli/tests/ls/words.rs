@@ -22,6 +22,8 @@ pub(super) fn wrong_words() {
     check(&["--proto", "sctp"], "possible values: tcp, udp, unix");
     check(&["--netns", "x", "--all-netns"], "cannot be used with");
     check(&["node"], "other traits are filtered with --program");
+    check(&["app.sock"], "write unix:app.sock");
+    check(&["90-80"], "write 80-90; other traits");
     check(&["127.0.0.1"], "the port is missing; write 127.0.0.1:8080");
     check(&["99999"], "a port is a number from 0 to 65535");
     check(&["tcp:80"], "write tcp/80");

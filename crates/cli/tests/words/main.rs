@@ -74,6 +74,13 @@ fn explain_names_the_page_that_was_meant() {
     check("container", "did you mean container-proxy-stale or container-proxy?");
 }
 
+/// As `ss` and the views write it.
+#[test]
+fn explain_takes_the_name_of_a_state() {
+    let (plain, state) = (inuse(&["explain", "time-wait"]), inuse(&["explain", "TIME_WAIT"]));
+    assert_eq!((state.code, state.stdout), (Some(0), plain.stdout));
+}
+
 #[test]
 fn addresses_with_commas_between_are_words_of_their_own() {
     let expect =

@@ -11,6 +11,7 @@ use crate::verdict::{Errno, Fact, Outcome, Rule};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 pub(super) fn summary(case: &Case) -> String {
     let text = sentence(case);
@@ -51,7 +52,7 @@ fn name_socket(case: &Case, index: usize) -> String {
 }
 
 fn sentence(case: &Case) -> String {
-    let wanted = &spoken(&case.attempt.address);
+    let wanted = &asked_for(&case.attempt.address);
     let holders = who::processes(case.snapshot, case.blockers());
     let listen = if who::are_many(&holders) { "listen" } else { "listens" };
     let holder = who::several(&holders);
@@ -205,6 +206,21 @@ fn sharer(case: &Case) -> Option<String> {
 }
 
 /// An address as people say it: TCP goes without saying.
+/// With the interface that it is asked for on: another one may have another answer.
+fn asked_for(address: &Address) -> String {
+    match address {
+        Address::Inet { local, device, .. } if *device != 0 && !has_scope(local) => {
+            format!("{} on interface {device}", spoken(address))
+        }
+        _ => spoken(address),
+    }
+}
+
+/// Whether the interface stands in the address.
+fn has_scope(local: &SocketAddr) -> bool {
+    matches!(local, SocketAddr::V6(six) if six.scope_id() != 0)
+}
+
 fn spoken(address: &Address) -> String {
     match address {
         Address::Inet { transport: Transport::Tcp, local, .. } => local.to_string(),

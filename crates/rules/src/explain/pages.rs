@@ -16,7 +16,11 @@ pub struct Page {
 
 /// The page for a cause's code, for an errno by name, or for its number on Linux, macOS or Windows.
 pub fn page(topic: &str) -> Option<Page> {
-    if let Some(cause) = Cause::ALL.iter().find(|cause| cause.code().eq_ignore_ascii_case(topic)) {
+    // The kernel's name for a state is written with another stroke: TIME_WAIT.
+    let same = |a: u8, b: u8| a.eq_ignore_ascii_case(&b) || (a, b) == (b'-', b'_');
+    let named =
+        |code: &str| code.len() == topic.len() && code.bytes().zip(topic.bytes()).all(|(a, b)| same(a, b));
+    if let Some(cause) = Cause::ALL.iter().find(|cause| named(cause.code())) {
         return Some(of_cause(*cause));
     }
     let topic = topic.strip_prefix('-').unwrap_or(topic);

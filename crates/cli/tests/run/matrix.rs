@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Case] = &[
     ("old_ignores_sigterm", &["python3"], ignores),
     ("old_signals_its_whole_group", &["python3"], signals_its_group),
     ("old_forks_away", &["python3"], forks_away),
+    ("it_goes_into_the_background_and_writes_over_its_environment", &["nginx"], background),
     ("old_owns_something_exclusive", &["python3"], exclusive),
     ("supervisor_killed", &["python3"], supervisor_killed),
     ("descriptor_limit", &["python3"], limit),
@@ -350,6 +351,32 @@ while [ ! -e \"$dir/go\" ]; do sleep 0.01; done; exit 0; }";
     served.supervisor.event("ended", Some(1))?;
     same(served.answers()?, "2".into(), "the generation that answers")?;
     nothing_lost(load)
+}
+
+/// nginx as it starts by default: its first process ends at once, with success, and the master shows no environment.
+fn background() -> Result<(), Failed> {
+    let (at, scratch) = (inuse_lab::zoo::address(), inuse_lab::zoo::Scratch::new()?);
+    let d = scratch.0.display();
+    let text = format!(
+        "pid {d}/pid; error_log stderr warn; worker_processes 2; events {{ }}
+http {{ access_log off; client_body_temp_path {d}/a; proxy_temp_path {d}/b; fastcgi_temp_path {d}/c;
+uwsgi_temp_path {d}/e; scgi_temp_path {d}/f; server {{ listen {at}; location / {{ return 200 \"up\"; }} }} }}"
+    );
+    let conf = scratch.write("nginx.conf", &text)?;
+    let program = ["nginx", "-p", &d.to_string(), "-c", &conf, "-e", "stderr"];
+    let options = ["--rollback-window", "200ms", "--stop-signal", "QUIT"];
+    let mut supervisor = Supervisor::start(inuse(), run(inuse(), &options, &program))?;
+    for generation in 1..=4 {
+        supervisor.ready(generation)?;
+        supervisor.event("forked", Some(generation))?;
+        std::net::TcpStream::connect(at)?;
+        if generation < 4 {
+            supervisor.restart()?;
+        }
+    }
+    same(supervisor.ctl("stop")?.code, Some(0), "inuse ctl stop")?;
+    same(supervisor.ended()?.code(), Some(0), "the exit status")?;
+    holds(std::net::TcpListener::bind(at).is_ok(), "somebody has the address still")
 }
 
 /// A lock that two generations cannot have: without overlap clients wait, and nothing is lost.

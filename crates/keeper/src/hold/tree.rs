@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_s
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 
 /// Where a generation's processes carry its number: `PID of the supervisor:generation`.
 pub(super) const MARK: &str = "INUSE_GENERATION";
@@ -37,13 +38,38 @@ pub(super) struct Member {
 pub(super) struct Tree {
     mark: String,
     first: u32,
+    /// When that one started.
+    since: u64,
     seen: BTreeSet<Member>,
 }
 
 impl Tree {
     pub(super) fn new(generation: u32, first: u32) -> Tree {
-        let tree = Tree { mark: mark(generation), first, seen: BTreeSet::new() };
-        Tree { seen: member(first).into_iter().collect(), ..tree }
+        let seen: BTreeSet<Member> = member(first).into_iter().collect();
+        let since = seen.first().map_or(u64::MAX, |first| first.start_ticks);
+        Tree { mark: mark(generation), first, since, seen }
+    }
+
+    /// Those that were seen of it.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.seen.iter().map(|member| member.pid)
+    }
+
+    /// Takes in what its first process has just left behind: children of ours that are nobody else's. They show no
+    /// mark where a program wrote over its environment, as nginx does, for its title.
+    pub(super) fn adopt(&mut self, is_others: impl Fn(u32) -> bool) {
+        let own = fs::metadata("/proc/self/exe").map(|exe| (exe.dev(), exe.ino()));
+        for child in children(std::process::id()) {
+            let Some(member) = member(child).filter(|member| member.start_ticks >= self.since) else {
+                continue;
+            };
+            // What copies output, and stands in for us.
+            let exe = fs::metadata(format!("/proc/{child}/exe")).map(|exe| (exe.dev(), exe.ino()));
+            let is_own = matches!((&exe, &own), (Ok(exe), Ok(own)) if exe == own);
+            if !is_own && !is_others(child) && marks(child).is_none_or(|mark| mark == self.mark.as_bytes()) {
+                self.seen.insert(member);
+            }
+        }
     }
 
     /// Every process of it that lives now.
@@ -107,13 +133,18 @@ impl Tree {
     }
 
     fn carries_mark(&self, pid: u32) -> bool {
-        let mut environment = Vec::new();
-        let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return false };
-        // What could be read counts.
-        let _ = file.take(MOST_ENVIRONMENT).read_to_end(&mut environment);
-        let wanted = [MARK.as_bytes(), b"=", self.mark.as_bytes()].concat();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+        marks(pid).is_some_and(|mark| mark == self.mark.as_bytes())
     }
+}
+
+/// The mark in the environment of a process.
+fn marks(pid: u32) -> Option<Vec<u8>> {
+    let mut environment = Vec::new();
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    // What could be read counts.
+    let _ = file.take(MOST_ENVIRONMENT).read_to_end(&mut environment);
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.find_map(|variable| Some(variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?.to_vec()))
 }
 
 /// What stands in the environment of a generation.

@@ -13,6 +13,7 @@ use crate::hold::supervise::{self, Asker, Event};
 use crate::hold::sys::inherit::AtStart;
 use crate::hold::sys::signals::Arrived;
 use rustix::process::{Signal, WaitOptions};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Supervisor<'_> {
@@ -174,8 +175,12 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn first_ended(&mut self, number: u32, exit: Exit) {
+        let others = self.generations.values().filter(|generation| generation.number != number);
+        let others: BTreeSet<u32> = others.flat_map(|generation| generation.tree.pids()).collect();
+        let before = self.before.as_ref().map(|before| before.pid);
         let Some(generation) = self.generations.get_mut(&number) else { return };
         generation.exit = Some(exit);
+        generation.tree.adopt(|pid| others.contains(&pid) || before == Some(pid));
         let survivors = !generation.tree.members().is_empty();
         if !survivors {
             // What it has said of its listeners comes before its end.

@@ -22,6 +22,7 @@ pub(crate) const ALL: &[Case] = &[
     ("new_binds_another_port", &["python3"], other_port),
     ("new_binds_what_another_program_holds", &["python3"], taken),
     ("first_binds_what_another_program_holds", &["python3"], taken_at_first),
+    ("it_tries_a_taken_address_again_and_again", &["python3"], tries_again),
     ("new_binds_what_overlaps_with_the_old_one", &["python3"], overlaps),
     ("new_steals_notify_from_a_wrong_pid", &["python3"], steals),
     ("new_is_not_runnable_any_more", &["python3"], not_runnable),
@@ -212,6 +213,28 @@ fn taken_at_first() -> Result<(), Failed> {
         .all(|words| told.message.contains(words));
     holds(named && told.message.contains("inuse free"), told.message)?;
     same((supervisor.count("taken"), supervisor.count("started")), (1, 3), "told, and started")
+}
+
+/// As nginx does, for longer than a program must live to count as ready where it shows nothing else.
+fn tries_again() -> Result<(), Failed> {
+    let (at, scratch) = (inuse_lab::zoo::address(), Scratch::new()?);
+    let _other = std::net::TcpListener::bind((at.ip(), 8085))?;
+    let tries = format!(
+        "import socket, time
+s = socket.socket()
+for i in range(6):
+    try: s.bind(('{}', 8085))
+    except OSError: time.sleep(0.5)
+raise SystemExit(3)",
+        at.ip()
+    );
+    let program = scratch.write("tries.py", &tries)?;
+    let mut supervisor =
+        Supervisor::start(inuse(), run(inuse(), &["--give-up", "1"], &[python(), &program]))?;
+    same(supervisor.ended()?.code(), Some(3), "the exit status")?;
+    let told = supervisor.event("taken", Some(1))?;
+    holds(told.message.contains("(cause: listener)"), told.message)?;
+    same(supervisor.count("ready"), 0, "ready")
 }
 
 /// Who is in the way is this very run, whose server must not be freed away.

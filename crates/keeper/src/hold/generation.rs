@@ -43,6 +43,8 @@ pub(super) struct Generation {
     /// Since when the program itself runs.
     runs: Option<Instant>,
     spoke: bool,
+    /// An address that it asked for was refused: to live on is no sign that it serves.
+    pub(super) hindered: bool,
 }
 
 impl Generation {
@@ -100,6 +102,7 @@ impl Generation {
             ready_pipe,
             runs: None,
             spoke: false,
+            hindered: false,
         };
         Ok((generation, tail))
     }
@@ -172,8 +175,9 @@ impl Generation {
                 Listening::Partly { addresses, since } if since.elapsed() >= ALIVE => {
                     Some((How::Listens { addresses, partly: true }, None))
                 }
-                Listening::Nowhere { expected: false } if by == Ready::Auto && age >= ALIVE => {
-                    Some((lives_on(ALIVE), None))
+                Listening::Nowhere { expected: false, binds } if by == Ready::Auto => {
+                    let time = if binds || self.hindered { ALIVE_UNSEEN } else { ALIVE };
+                    (age >= time).then(|| (lives_on(time), None))
                 }
                 _ => None,
             },

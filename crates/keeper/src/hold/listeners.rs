@@ -45,8 +45,8 @@ struct Own {
 /// How far a generation is with its listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listening {
-    /// It listens nowhere. `expected`: the one that served last did.
-    Nowhere { expected: bool },
+    /// It listens nowhere. `expected`: the one that served last did. `binds`: it asked for an address a moment ago.
+    Nowhere { expected: bool, binds: bool },
     /// It listens, not everywhere where the one that served last did; the last listener came then.
     Partly { addresses: Vec<String>, since: Instant },
     /// It listens, and everywhere where the one that served last did.
@@ -163,7 +163,8 @@ impl Listeners {
         let wanted = before.map(|(_, own)| &own.addresses).filter(|addresses| !addresses.is_empty());
         let own = self.generations.get(&generation);
         let Some((own, since)) = own.and_then(|own| Some((own, own.last?))) else {
-            return Listening::Nowhere { expected: wanted.is_some() };
+            let binds = own.is_some_and(|own| !own.binds.is_empty());
+            return Listening::Nowhere { expected: wanted.is_some(), binds };
         };
         let addresses = own.addresses.keys().cloned().collect();
         let has = |(address, count): (&String, &u32)| own.addresses.get(address).is_some_and(|n| n >= count);

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// How long a program must live where nothing else can be seen.
 pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
-/// How long a program that was given sockets, and does not wait on one, must live to count as ready after all.
+/// How long a program must live to count as ready after all that was given sockets and does not wait on one, or that
+/// could not bind what it asked for.
 pub(super) const ALIVE_UNSEEN: Duration = Duration::from_secs(10);
 
 /// What makes a generation ready.

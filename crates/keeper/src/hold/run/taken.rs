@@ -99,6 +99,9 @@ impl Supervisor<'_> {
     }
 
     fn hindered(&mut self, number: u32, refused: Refused) {
+        if let Some(generation) = self.generations.get_mut(&number) {
+            generation.hindered = true;
+        }
         if self.refusals.note(number, &refused.text) {
             self.tell(&Step::Taken { generation: number, refused });
         }

@@ -176,15 +176,24 @@ fn graceful() {
 /// Who never reads holds the end up for some seconds, or until somebody is impatient.
 #[test]
 fn graceful_when_told_twice() {
-    let server = Example::start("graceful");
-    let mut never_reads = server.client();
-    never_reads.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    let full = never_reads.write_all(&vec![b'x'; 64 << 20]).unwrap_err();
-    assert_eq!(full.kind(), ErrorKind::WouldBlock);
-    server.signal(Signal::INT);
-    server.waits_until_closed();
-    server.signal(Signal::INT);
-    assert_eq!(server.ends(), "ended; 1 connections were cut off\n");
+    let told_twice = || {
+        let server = Example::start("graceful");
+        let mut never_reads = server.client();
+        never_reads.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let full = never_reads.write_all(&vec![b'x'; 64 << 20]).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        server.signal(Signal::INT);
+        server.waits_until_closed();
+        server.signal(Signal::INT);
+        server.ends()
+    };
+    // With both windows at zero the client may miss that the server's has opened (a segment beyond its own window is
+    // dropped, with the news in it). Such a server has answered all that reached it, and nobody is cut off.
+    let mut tries = 0;
+    while told_twice() != "ended; 1 connections were cut off\n" {
+        tries += 1;
+        assert!(tries < 10, "nobody was cut off");
+    }
 }
 
 /// The README shows what the second one says.

@@ -42,7 +42,12 @@ pub(super) fn of_addresses(
     let sought: Vec<owners::Wanted> =
         rows.values().map(|row| owners::Wanted { inode: row.inode, uid: row.uid }).collect();
     let options = owners::FindOptions { cloexec: false, ..owners::FindOptions::default() };
-    let owned = owners::find(&sought, &options).into_found(&mut look.blind);
+    let mut owned = owners::find(&sought, &options).into_found(&mut look.blind);
+    // One that closed meanwhile has no owner either.
+    let by_inode: BTreeMap<u64, &Socket> = rows.values().map(|row| (row.inode, row)).collect();
+    owners::settle(&mut owned, |inode| {
+        by_inode.get(&inode).is_none_or(|row| !matches!(diag.get(row), Ok(None)))
+    });
     let mut reader = Reader::new(netns, question, rows.len());
     look.in_full = reader.in_full();
     let mut tables = Tables::default();

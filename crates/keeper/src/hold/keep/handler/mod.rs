@@ -162,6 +162,11 @@ impl Handler {
             Some(_) => self.keeping.answer(filter, &asked, may_wait),
             None => Some(Answer::Continue),
         };
+        // What it is about is known to the supervisor before the program goes on, and perhaps ends. Should the supervisor be
+        // gone, that is seen at the end of the round.
+        if let (Some(_), Some(control)) = (&answer, &self.control) {
+            let _ = self.keeping.said.send(control);
+        }
         match answer {
             // Who does not wait for it any more needs none.
             Some(answer) => _ = filter.questions.answer(asked.id, answer),

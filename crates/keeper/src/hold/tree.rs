@@ -63,9 +63,9 @@ impl Tree {
             let Some(member) = member(child).filter(|member| member.start_ticks >= self.since) else {
                 continue;
             };
-            // What copies output, and stands in for us.
+            // What copies output, and stands in for us. One that is just ending has no file any more.
             let exe = fs::metadata(format!("/proc/{child}/exe")).map(|exe| (exe.dev(), exe.ino()));
-            let is_own = matches!((&exe, &own), (Ok(exe), Ok(own)) if exe == own);
+            let is_own = exe.is_err() || matches!((&exe, &own), (Ok(exe), Ok(own)) if exe == own);
             if !is_own && !is_others(child) && marks(child).is_none_or(|mark| mark == self.mark.as_bytes()) {
                 self.seen.insert(member);
             }
